@@ -1,0 +1,135 @@
+"""The command line: `inpaintkit VERB`. One file per verb: parse, call one function, print.
+
+A verb is one line in `VERBS`; its module has a function `command`, whose parameters are the options, and is imported
+only when the verb is called, so that help stays quick and needs neither PyTorch nor a model. A command returns its exit
+status (None is 0): 0 done, 1 it failed, 2 it was called wrongly, 130 interrupted.
+"""
+
+import importlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from .. import __version__
+from ..errors import InpaintError, UsageError, unknown_name
+
+VERBS = {
+    "fill": ("inpaintkit.cli.fill", "Fill the missing part of a photo."),
+    "demo": ("inpaintkit.cli.demo", "Fill a photo that ships with the package and show the result."),
+    "doctor": ("inpaintkit.cli.doctor", "Print versions, engines and models, and whether all is well."),
+    "train": ("inpaintkit.cli.train", "Train a network on a folder of photos or tar shards."),
+    "export": ("inpaintkit.cli.export", "Turn a training run into an ONNX file, with a check against torch."),
+}
+"""Verb to the module that holds its `command`, and its line in `inpaintkit --help`."""
+
+EXTRAS = {
+    "torch": "train",
+    "lightning": "train",
+    "torchmetrics": "train",
+    "safetensors": "train",
+    "pydantic": "train",
+    "tensorboard": "train",
+    "onnx": "train",
+    "onnxscript": "train",
+    "skimage": "classical",
+}
+"""Optional packages, and the extra that brings them."""
+
+
+class _Verbs(TyperGroup):
+    """A group that lists its verbs from the table and loads only the one that is called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The verbs in the order of the table."""
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """What the list of verbs shows; the command itself is loaded by `resolve_command`."""
+        return TyperCommand(cmd_name, help=VERBS[cmd_name][1]) if cmd_name in VERBS else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The verb named first in `args`, loaded."""
+        if args[0] not in VERBS:
+            raise UsageError(unknown_name("command", args[0], VERBS))
+        return args[0], _load(args[0]), args[1:]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status; errors a person can mend are one line on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = _application()(given or ["--help"], standalone_mode=False, prog_name="inpaintkit")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - nothing may be written at exit
+        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        told = _explained(error)
+        if told is None:
+            raise
+        message, status = told
+        print(f"inpaintkit: {' '.join(message.split())}", file=sys.stderr)
+    return status if isinstance(status, int) else 0
+
+
+def _application() -> Any:
+    """The command line as a callable."""
+    application = typer.Typer(
+        cls=_Verbs,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    application.callback()(_inpaintkit)
+    return typer.main.get_command(application)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"inpaintkit {__version__}")
+        raise typer.Exit
+
+
+def _inpaintkit(
+    version: bool = typer.Option(False, "--version", help="Print the version.", callback=_show_version, is_eager=True),
+) -> None:
+    """Mark what is missing in a photo and get the photo back whole."""
+
+
+def _load(name: str) -> Any:
+    """A verb's command, from its module's function `command`."""
+    module = importlib.import_module(VERBS[name][0])
+    application = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    settings = {"help_option_names": ["-h", "--help"]}
+    application.command(name, context_settings=settings)(module.command)
+    return typer.main.get_command(application)
+
+
+def _explained(error: BaseException) -> tuple[str, int] | None:
+    """One line and the exit status for an error that a person can mend; None for a defect of ours."""
+    match error:
+        case InpaintError():
+            told = str(error), 2 if isinstance(error, UsageError) else 1
+        case KeyboardInterrupt() | typer.Abort():
+            told = "interrupted", 130
+        case MemoryError():
+            told = "not enough memory: fill a smaller photo, or close other programs", 1
+        case ModuleNotFoundError() if (package := (error.name or "").partition(".")[0]) in EXTRAS:
+            told = f"this needs the package '{package}': pip install 'inpaintkit[{EXTRAS[package]}]'", 1
+        case OSError():
+            where = f" '{error.filename}'" if error.filename else ""
+            told = f"{error.strerror or error}{where}: check that the path can be read and written", 1
+        case _ if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # the parser's own errors
+            told = f"{error.format_message()} (see inpaintkit --help)", int(error.exit_code)
+        case _:
+            return None
+    return told

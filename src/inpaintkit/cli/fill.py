@@ -1,0 +1,105 @@
+"""`inpaintkit fill`: one photo, one mask, one whole photo."""
+
+import json
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import PhotoError, UsageError
+
+
+def command(
+    photo: Annotated[Path, typer.Argument(help="The photo: PNG, JPEG, WebP, TIFF or AVIF.", show_default=False)],
+    *,
+    mask: Annotated[Path, typer.Option("--mask", "-m", help="White = missing; the photo's size.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write; its suffix is the format.")],
+    model: Annotated[
+        str, typer.Option(help="default, glcic, telea, ns, biharmonic, FILE.onnx, FILE.safetensors or a run's folder.")
+    ] = "default",
+    engine: Annotated[str, typer.Option(help="What runs a network: auto, onnx or torch.")] = "auto",
+    precision: Annotated[str, typer.Option(help="float32, or bfloat16 with torch.")] = "float32",
+    grow: Annotated[int, typer.Option(help="Widen the mask by so many pixels first.", metavar="PX")] = 0,
+    postprocess: Annotated[str, typer.Option(help="none, or poisson to blend the fill once more.")] = "none",
+    force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite the output.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+) -> None:
+    """Fill the missing part of a photo.
+
+    Every pixel outside the mask stays as it is; profile, EXIF, alpha, bit depth and resolution are kept.
+    """
+    from ..filling.inpainter import Inpainter
+    from ..masks import read_mask
+    from ..photo import check_output, read_photo, write_notes, write_photo
+
+    output_format = check_output(output, force=True)
+    if output.exists() and not force:
+        raise UsageError(f"output '{output}' exists: name another file, or overwrite it with --force")
+    inpainter = Inpainter(model, engine, precision=precision, grow=grow, postprocess=postprocess)
+    if inpainter.engine.runtime == "torch":
+        from ..models.runtime import keep_freed_memory
+
+        keep_freed_memory()
+    started = time.perf_counter()
+    source = read_photo(photo)
+    missing = read_mask(mask, source.size)
+    read_seconds = time.perf_counter() - started
+    whole, report = inpainter.fill_photo_reported(source, missing)
+    started = time.perf_counter()
+    notes = [*whole.notes, *write_notes(whole, output_format)]
+    if report.hole_pixels == 0 and source.format == output_format:
+        _copy(photo, output)
+        notes = []
+    else:
+        write_photo(whole, output, force=force)
+    facts = {
+        "output": str(output),
+        "photo": str(photo),
+        "mask": str(mask),
+        "model": report.model,
+        "engine": report.runtime,
+        "height": report.height,
+        "width": report.width,
+        "hole_pixels": report.hole_pixels,
+        "hole_ratio": round(report.hole_ratio, 6),
+        "regions": report.regions,
+        "unchanged": report.hole_pixels == 0,
+        "fill_seconds": round(report.seconds, 3),
+        "read_seconds": round(read_seconds, 3),
+        "write_seconds": round(time.perf_counter() - started, 3),
+        "notes": notes,
+    }
+    _print(facts, as_json)
+
+
+def _copy(photo: Path, output: Path) -> None:
+    """The photo's file byte for byte, by way of a temporary name, so that nobody ever sees half of it."""
+    temporary = output.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        temporary.write_bytes(photo.read_bytes())
+        os.replace(temporary, output)
+    except OSError as error:
+        raise PhotoError(
+            f"cannot write '{output}': {error.strerror or error}, expected a writable folder: choose another place"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _print(facts: dict[str, Any], as_json: bool) -> None:
+    """One line for a person or one JSON object for a program; conversions go to standard error."""
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    for note in facts["notes"]:
+        typer.echo(f"note: {note}", err=True)
+    if facts["unchanged"]:
+        typer.echo(f"wrote {facts['output']}: the mask is empty, the photo is unchanged")
+        return
+    typer.echo(
+        f"wrote {facts['output']}: {100 * facts['hole_ratio']:.2g} % of {facts['width']} x {facts['height']} pixels "
+        f"filled by {facts['model']} in {facts['fill_seconds']:.2f} s"
+    )

@@ -1,0 +1,1 @@
+"""The light side: holes to crops, crops through an engine, and the fill back into the photo. NumPy only, no PyTorch."""

@@ -1,0 +1,334 @@
+"""ONNX files as engines: our own exports, and other people's, told apart by their inputs' names, types and shapes.
+
+| signature  | inputs                                                     | mask        | size           |
+|------------|------------------------------------------------------------|-------------|----------------|
+| inpaintkit | image float32 (N,3,H,W) in [0,1], mask float32 (N,1,H,W)    | 1 = missing | any (multiple) |
+| lama       | image float32 (N,3,S,S) in [0,1], mask float32 (N,1,S,S)    | 1 = missing | fixed S        |
+| migan      | image uint8 (N,3,H,W), mask uint8 (N,1,H,W)                 | 255 = keep  | any            |
+
+A sidecar file beside MODEL.onnx, MODEL.json, may say what a signature cannot: `signature`, `hole_value` (the mask's
+value for a missing pixel: 0, or 1 for the largest), `output_range` ([0,1] or [0,255]), `working_size`,
+`size_multiple`, `name`, `licence`.
+"""
+
+import json
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ModelError, unknown_name
+from .blend import composite, to_bytes
+
+BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float32]
+
+MIGAN_WORKING_SIZE = 512
+"""MI-GAN's pipeline shrinks what it is given to 512 pixels inside its graph (its smaller variant to 256)."""
+
+UNKNOWN_WORKING_SIZE = 256
+"""Working size of a file with our signature that does not say what it was trained at."""
+
+SIDECAR_KEYS = ("signature", "hole_value", "output_range", "working_size", "size_multiple", "name", "licence")
+
+RANGE_PROBE_ABOVE = 1.5
+"""An output that exceeds this is not in [0,1]; a picture brighter than this in 8 bit shows the range of its output."""
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output of an ONNX graph; dimensions that may vary are None."""
+
+    name: str
+    type: str
+    shape: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        dims = ",".join("?" if side is None else str(side) for side in self.shape)
+        return f"{self.name} {self.type.removeprefix('tensor(').removesuffix(')')} ({dims})"
+
+
+@dataclass(frozen=True)
+class Session:
+    """An open ONNX graph with its ports and metadata; safe to run from several threads."""
+
+    graph: Any
+    path: Path
+    inputs: dict[str, Port]
+    outputs: list[Port]
+    metadata: dict[str, str]
+    sidecar: dict[str, Any] = field(default_factory=dict)
+
+    def run(self, image: NDArray[Any], mask: NDArray[Any]) -> NDArray[Any]:
+        """The first output for one image and mask in the graph's own layout. Raises ModelError."""
+        try:
+            return self.graph.run([self.outputs[0].name], {"image": image, "mask": mask})[0]
+        except Exception as error:
+            raise ModelError(
+                f"model '{self.path}' failed on a {image.shape[3]} x {image.shape[2]} crop: {_first_line(error)}; "
+                "export it again, or try --model default"
+            ) from error
+
+
+class OnnxEngine:
+    """A network in our own export: dynamic height and width, composite in the graph, metadata that says the rest.
+
+    Sizes that the network does not take are padded by repeating the border of image and mask, so that a hole which
+    touches the border is missing in the padding too.
+    """
+
+    runtime = "onnx"
+    signature = "inpaintkit"
+
+    def __init__(self, session: Session, name: str | None = None) -> None:
+        self._session = session
+        metadata, sidecar = session.metadata, session.sidecar
+        self.name = name or sidecar.get("name") or metadata.get("inpaintkit.name") or session.path.stem
+        trained_at = metadata.get("inpaintkit.working_size") or metadata.get("inpaintkit.training_size")
+        self.working_size: int | None = int(sidecar.get("working_size") or trained_at or UNKNOWN_WORKING_SIZE)
+        self.size_multiple = int(sidecar.get("size_multiple") or metadata.get("inpaintkit.size_multiple") or 8)
+        self._hole_is_high = bool(sidecar.get("hole_value", 1))
+
+    def __call__(self, image: FloatArray, mask: BoolArray) -> FloatArray:
+        """The image (H, W, 3) in [0,1] with its missing pixels filled, known ones as they came."""
+        height, width = mask.shape
+        pad = ((0, -height % self.size_multiple), (0, -width % self.size_multiple))
+        planes = np.pad(image, (*pad, (0, 0)), mode="edge").transpose(2, 0, 1)[None]
+        hole = np.pad(mask if self._hole_is_high else ~mask, pad, mode="edge")[None, None].astype(np.float32)
+        output = self._session.run(np.ascontiguousarray(planes, dtype=np.float32), hole)
+        return composite(image, mask, _pixels(self._session, output, 3)[:height, :width])
+
+    def describe(self) -> dict[str, Any]:
+        """What this engine is, in plain values."""
+        metadata = self._session.metadata
+        return {
+            "name": self.name,
+            "runtime": self.runtime,
+            "signature": self.signature,
+            "file": str(self._session.path),
+            "working_size": self.working_size,
+            "licence": self._session.sidecar.get("licence") or metadata.get("inpaintkit.licence"),
+            "version": metadata.get("inpaintkit.version"),
+        }
+
+
+class MiGanEngine(OnnxEngine):
+    """MI-GAN's exported pipeline: 8-bit picture and mask of any size, where 255 marks the pixels to *keep*."""
+
+    signature = "migan"
+
+    def __init__(self, session: Session, name: str | None = None) -> None:
+        super().__init__(session, name)
+        self.working_size = int(session.sidecar.get("working_size") or MIGAN_WORKING_SIZE)
+        self._hole_is_high = bool(session.sidecar.get("hole_value", 0))
+
+    def __call__(self, image: FloatArray, mask: BoolArray) -> FloatArray:
+        """The image (H, W, 3) in [0,1] with its missing pixels filled, in 8-bit precision."""
+        high = mask if self._hole_is_high else ~mask
+        planes = np.ascontiguousarray(to_bytes(image).transpose(2, 0, 1)[None])
+        output = self._session.run(planes, high[None, None].astype(np.uint8) * np.uint8(255))
+        filled = _pixels(self._session, output, 3)
+        if filled.shape != image.shape:
+            raise ModelError(
+                f"model '{self._session.path}' returned {filled.shape[1]} x {filled.shape[0]} pixels for "
+                f"{image.shape[1]} x {image.shape[0]}; export the pipeline with its dynamic size"
+            )
+        return composite(image, mask, filled.astype(np.float32) / np.float32(255))
+
+
+class LamaEngine(OnnxEngine):
+    """LaMa's export: one fixed square size, mask 1 = missing, output in [0,1] or [0,255] depending on who exported it.
+
+    A crop of another size is brought to the square with its proportions kept and its border mirrored. The output's
+    range comes from the sidecar file, else from the first picture that shows it, else from a drawn one.
+    """
+
+    signature = "lama"
+
+    def __init__(self, session: Session, name: str | None = None) -> None:
+        super().__init__(session, name)
+        side = session.inputs["image"].shape[2] or session.sidecar.get("working_size") or 512
+        self.side = int(side)
+        self.working_size = self.side
+        given = session.sidecar.get("output_range")
+        self._output_scale: float | None = None if given is None else float(given[1])
+        self._lock = threading.Lock()
+
+    def __call__(self, image: FloatArray, mask: BoolArray) -> FloatArray:
+        """The image (H, W, 3) in [0,1] with its missing pixels filled, known ones as they came."""
+        height, width = mask.shape
+        scale = self.side / max(height, width)
+        inner = (max(1, round(height * scale)), max(1, round(width * scale)))
+        small, hole = image, mask
+        if inner != (height, width):
+            how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+            small = np.asarray(cv2.resize(image, inner[::-1], interpolation=how), np.float32)
+            hole = cv2.resize(mask.astype(np.float32), inner[::-1], interpolation=how) > 0
+        pad = ((0, self.side - inner[0]), (0, self.side - inner[1]))
+        square, hole = np.pad(small, (*pad, (0, 0)), mode="symmetric"), np.pad(hole, pad, mode="symmetric")
+        filled = self._run_square(square, hole)[: inner[0], : inner[1]]
+        if inner != (height, width):
+            how = cv2.INTER_AREA if scale > 1 else cv2.INTER_CUBIC
+            filled = np.asarray(cv2.resize(filled, (width, height), interpolation=how), np.float32)
+        return composite(image, mask, np.clip(filled, 0, 1))
+
+    def _run_square(self, image: FloatArray, mask: BoolArray) -> FloatArray:
+        """One run at the fixed size, the output brought to [0,1]."""
+        output = self._raw(image, mask)
+        if self._output_scale is None:
+            with self._lock:
+                if self._output_scale is None:
+                    self._output_scale = self._range_of(output, image, mask)
+        return np.clip(output / np.float32(self._output_scale), 0, 1)
+
+    def _raw(self, image: FloatArray, mask: BoolArray) -> FloatArray:
+        hole = mask if self._hole_is_high else ~mask
+        planes = np.ascontiguousarray(image.transpose(2, 0, 1)[None], dtype=np.float32)
+        output = self._session.run(planes, hole[None, None].astype(np.float32))
+        return _pixels(self._session, output, 3).astype(np.float32)
+
+    def _range_of(self, output: FloatArray, image: FloatArray, mask: BoolArray) -> float:
+        """1 or 255, the largest value the output can take; a picture too dark to tell is replaced by a drawn one."""
+        if output.max() <= RANGE_PROBE_ABOVE and image[~mask].max(initial=0) < 4 * RANGE_PROBE_ABOVE / 255:
+            probe = np.full_like(image, 0.5)
+            probe[:, ::2] = 0.9
+            hole = np.zeros(mask.shape, bool)
+            hole[self.side // 2 - 1 : self.side // 2 + 1, self.side // 2 - 1 : self.side // 2 + 1] = True
+            output = self._raw(probe, hole)
+        if output.min() < -RANGE_PROBE_ABOVE / 10:
+            raise ModelError(
+                f"model '{self._session.path}' returns values down to {output.min():.2f}, expected [0,1] or [0,255]; "
+                "export it with its output in one of these ranges"
+            )
+        return 255.0 if output.max() > RANGE_PROBE_ABOVE else 1.0
+
+
+SIGNATURES: dict[str, type[OnnxEngine]] = {"inpaintkit": OnnxEngine, "lama": LamaEngine, "migan": MiGanEngine}
+"""The signatures that are understood, by the name a sidecar file gives them."""
+
+
+def open_onnx(
+    path: Path, *, name: str | None = None, threads: int | None = None, data: bytes | None = None
+) -> OnnxEngine:
+    """An ONNX file as an engine, chosen by its signature.
+
+    `data` is the file's content where it has been read already. Raises ModelError for a damaged file or an unknown
+    signature.
+    """
+    session = _open_session(path, threads, data)
+    return SIGNATURES[_signature(session)](session, name)
+
+
+def _open_session(path: Path, threads: int | None, data: bytes | None) -> Session:
+    """The graph in ONNX Runtime on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    try:
+        graph = onnxruntime.InferenceSession(data or str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ModelError(
+            f"model '{path}' is not a readable ONNX file: {_first_line(error)}; copy or export it again"
+        ) from error
+    return Session(
+        graph=graph,
+        path=path,
+        inputs={port.name: port for port in map(_port, graph.get_inputs())},
+        outputs=[_port(port) for port in graph.get_outputs()],
+        metadata=dict(graph.get_modelmeta().custom_metadata_map),
+        sidecar=_read_sidecar(path),
+    )
+
+
+def _port(argument: Any) -> Port:
+    shape = tuple(side if isinstance(side, int) and side > 0 else None for side in argument.shape)
+    return Port(argument.name, argument.type, shape)
+
+
+def _signature(session: Session) -> str:
+    """The name of the file's signature. Raises ModelError that lists what was found and what is known."""
+    stated = session.sidecar.get("signature")
+    if stated is not None:
+        return stated
+    if set(session.inputs) == {"image", "mask"}:
+        image, mask = session.inputs["image"], session.inputs["mask"]
+        planes = len(image.shape) == len(mask.shape) == 4 and image.shape[1] == 3 and mask.shape[1] == 1
+        types = {image.type, mask.type}
+        sides = image.shape[2:] + mask.shape[2:]
+        if planes and types == {"tensor(uint8)"} and sides == (None,) * 4:
+            return "migan"
+        if planes and types == {"tensor(float)"}:
+            ours = "inpaintkit.name" in session.metadata or session.outputs[0].name == "completed"
+            if ours and sides == (None,) * 4:
+                return "inpaintkit"
+            if not ours and None not in sides and len(set(sides)) == 1:
+                return "lama"
+    found = ", ".join(map(str, session.inputs.values()))
+    raise ModelError(
+        f"model '{session.path}' has the inputs {found} and the output {session.outputs[0]}, which is no known "
+        "signature; known are inpaintkit (image float (?,3,?,?), mask float (?,1,?,?), output completed), lama "
+        "(image float (1,3,S,S), mask float (1,1,S,S)) and migan (image uint8 (?,3,?,?), mask uint8 (?,1,?,?)); if it "
+        f'is one of these, say so in {session.path.with_suffix(".json").name}: {{"signature": "lama"}}'
+    )
+
+
+def _read_sidecar(path: Path) -> dict[str, Any]:
+    """What the JSON file beside the model says, checked; empty without one. A file that is not ours is ignored."""
+    sidecar = path.with_suffix(".json")
+    if path.suffix.lower() != ".onnx" or not sidecar.is_file():
+        return {}
+    try:
+        stated = json.loads(sidecar.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"sidecar '{sidecar}' is not readable JSON: {_first_line(error)}; mend or remove it"
+        ) from error
+    if not isinstance(stated, dict) or not set(stated) & set(SIDECAR_KEYS):
+        return {}
+    if "sha256" in stated:  # a model card of our own, not a sidecar
+        return {}
+    for key in stated:
+        if key not in SIDECAR_KEYS:
+            raise ModelError(f"sidecar '{sidecar}': {unknown_name('key', key, SIDECAR_KEYS)}")
+    _check_sidecar(sidecar, stated)
+    return stated
+
+
+def _check_sidecar(sidecar: Path, stated: dict[str, Any]) -> None:
+    """Raise ModelError for a value that does not make sense."""
+    if "signature" in stated and stated["signature"] not in SIGNATURES:
+        raise ModelError(f"sidecar '{sidecar}': {unknown_name('signature', str(stated['signature']), SIGNATURES)}")
+    if stated.get("hole_value", 1) not in (0, 1, 255):
+        raise ModelError(f"sidecar '{sidecar}': hole_value is {stated['hole_value']!r}, expected 0, 1 or 255")
+    if stated.get("output_range", [0, 1]) not in ([0, 1], [0, 255]):
+        raise ModelError(
+            f"sidecar '{sidecar}': output_range is {stated['output_range']!r}, expected [0, 1] or [0, 255]"
+        )
+    for key in ("working_size", "size_multiple"):
+        if key in stated and not (isinstance(stated[key], int) and stated[key] > 0):
+            raise ModelError(
+                f"sidecar '{sidecar}': {key} is {stated[key]!r}, expected a whole number of pixels above 0"
+            )
+
+
+def _pixels(session: Session, output: NDArray[Any], channels: int) -> NDArray[Any]:
+    """A graph's (1, C, H, W) output as (H, W, C). Raises ModelError for anything else."""
+    if output.ndim != 4 or output.shape[0] != 1 or output.shape[1] != channels:
+        raise ModelError(
+            f"model '{session.path}' returned an array of shape {tuple(output.shape)}, expected (1,{channels},H,W); "
+            "export it again"
+        )
+    return output[0].transpose(1, 2, 0)
+
+
+def _first_line(error: Exception) -> str:
+    """A library's error on one line."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__

@@ -1,0 +1,118 @@
+"""Where a fill meets the photo: composite, seam colour match, feather and Poisson blending, all of it inside the hole.
+
+Nothing here changes a known pixel. Images are float32 (H, W, 3) in [0,1], masks bool (H, W) with True = missing.
+"""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float32]
+
+SEAM_RING = 4
+"""Pixels on either side of the rim whose colours are compared."""
+
+SEAM_SIGMA = 6.0
+"""Gaussian radius in pixels below which colour differences along the rim count as picture, not as a cast."""
+
+SEAM_REACH = 16.0
+"""Distance in pixels from the rim over which the colour match fades to 1/e."""
+
+SEAM_EDGE = 0.15
+"""A step across the rim larger than this is taken for an edge of the picture and left alone."""
+
+FEATHER_PX = 2
+"""Width in pixels of the band inside the hole in which the fill fades into its nearest known pixel."""
+
+
+def composite(image: FloatArray, missing: BoolArray, filled: FloatArray) -> FloatArray:
+    """`filled` in the hole, `image` everywhere else."""
+    return np.where(missing[..., None], filled, image)
+
+
+def match_seam(image: FloatArray, missing: BoolArray, filled: FloatArray) -> FloatArray:
+    """The fill with its colour cast against the surroundings taken away: strongest at the rim, fading inward.
+
+    Only the low frequencies of the step across the rim are corrected, so that texture and edges which run into the
+    hole stay.
+    """
+    if not missing.any() or missing.all():
+        return composite(image, missing, filled)
+    hole = missing.astype(np.uint8)
+    depth = cv2.distanceTransform(hole, cv2.DIST_L2, cv2.DIST_MASK_5)
+    height = cv2.distanceTransform(1 - hole, cv2.DIST_L2, cv2.DIST_MASK_5)
+    inner = (missing & (depth <= SEAM_RING)).astype(np.float32)
+    outer = (~missing & (height <= SEAM_RING)).astype(np.float32)
+    inside, inside_weight = _ring_colour(filled, inner)
+    outside, outside_weight = _ring_colour(image, outer)
+    trust = np.minimum(inside_weight, outside_weight)[..., None]
+    step = outside - inside
+    strongest = np.abs(step).max(axis=2, keepdims=True)
+    trust = trust * np.exp(-np.square(strongest / SEAM_EDGE))
+    spread = _blur(trust, 2 * SEAM_SIGMA)
+    cast = _blur(step * trust, 2 * SEAM_SIGMA) / np.maximum(spread, 1e-6)[..., None]
+    certainty = np.clip(spread / np.maximum(_blur(outer + inner, 2 * SEAM_SIGMA), 1e-6) * 4, 0, 1)
+    fade = np.exp(-np.maximum(depth - 1, 0) / SEAM_REACH) * certainty
+    return composite(image, missing, np.clip(filled + cast * fade[..., None], 0, 1, dtype=np.float32))
+
+
+def feather(image: FloatArray, missing: BoolArray, filled: FloatArray, width: int = FEATHER_PX) -> FloatArray:
+    """The fill faded, over `width` pixels inside the hole, into the colour of the nearest known pixel.
+
+    Hides the hard line where a slightly wrong fill meets the photo.
+    """
+    if width <= 0 or not missing.any() or missing.all():
+        return composite(image, missing, filled)
+    depth, nearest = cv2.distanceTransformWithLabels(
+        missing.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    colour_of = np.zeros((int(nearest.max()) + 1, image.shape[2]), np.float32)
+    colour_of[nearest[~missing]] = image[~missing]
+    band = missing & (depth <= width)
+    share = (1 - depth[band] / (width + 1))[:, None]
+    result = composite(image, missing, filled)
+    result[band] += share * (colour_of[nearest[band]] - result[band])
+    return result
+
+
+def poisson(completed: FloatArray, hole: BoolArray) -> FloatArray:
+    """The completed image with the hole's gradients kept and its colours made to meet the surroundings, as GLCIC does.
+
+    A fast-marching fill of radius 1 is the ground on which the hole is cloned, so that nothing of the lost pixels is
+    read. Computed in 8 bit. A hole that touches the border, or none, is returned as it came.
+    Source: Iizuka et al. 2017, section 3.3 and the authors' code.
+    """
+    touches = hole[0].any() or hole[-1].any() or hole[:, 0].any() or hole[:, -1].any()
+    if touches or not hole.any():
+        return completed
+    source = to_bytes(completed)
+    ground = cv2.inpaint(source, hole.astype(np.uint8), 1, cv2.INPAINT_TELEA)
+    left, top, width, height = cv2.boundingRect(hole.view(np.uint8))
+    centre = (left + width // 2, top + height // 2)
+    cloned = cv2.seamlessClone(source, ground, hole.astype(np.uint8) * 255, centre, cv2.NORMAL_CLONE)
+    return composite(completed, hole, from_bytes(cloned))
+
+
+def to_bytes(image: FloatArray) -> NDArray[np.uint8]:
+    """[0,1] to 0..255, rounded."""
+    return np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
+
+
+def from_bytes(image: NDArray[Any]) -> FloatArray:
+    """0..255 to [0,1]."""
+    return image.astype(np.float32) / np.float32(255)
+
+
+def _blur(values: FloatArray, sigma: float) -> FloatArray:
+    """Gaussian blur of an (H, W) or (H, W, C) array, nothing beyond the border."""
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT), np.float32)
+
+
+def _ring_colour(image: FloatArray, ring: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The ring's colour around every pixel, and how much of the ring lies near it."""
+    weight = _blur(ring, SEAM_SIGMA)
+    colour = _blur(image * ring[..., None], SEAM_SIGMA) / np.maximum(weight, 1e-6)[..., None]
+    return np.asarray(colour, np.float32), weight

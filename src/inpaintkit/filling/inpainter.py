@@ -1,0 +1,270 @@
+"""A photo and a mask in, the whole photo out: at any size, in the kind and number format it came in."""
+
+import functools
+import math
+import os
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..errors import MaskError, PhotoError, UsageError, unknown_name
+from ..masks import as_mask, grow_mask, read_mask
+from ..photo import Photo, photo_to_pil, read_photo
+from .blend import feather, match_seam, poisson
+from .engines import Engine, open_engine
+from .regions import BoolArray, FloatArray, Region, enlarge_crop, plan_regions, shrink_crop
+
+POSTPROCESSING = ("none", "poisson")
+"""What may be done to a finished fill: nothing, or GLCIC's fast marching and Poisson blending."""
+
+_PIL_MODES = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "I;16": "I;16", "1": "L", "P": "RGB", "PA": "RGBA"}
+"""PIL modes that are accepted, and the mode that comes back: a palette or one bit cannot hold new colours."""
+
+
+@dataclass(frozen=True)
+class FillReport:
+    """What one fill did. `seconds` is the fill alone, without reading or writing files."""
+
+    model: str
+    runtime: str
+    height: int
+    width: int
+    hole_pixels: int
+    regions: int
+    seconds: float
+
+    @property
+    def hole_ratio(self) -> float:
+        """Missing pixels over all pixels."""
+        return self.hole_pixels / (self.height * self.width)
+
+
+class Inpainter:
+    """Fills photos with one model, which stays open between calls. Safe to use from several threads.
+
+    `model` is a name (default, glcic, telea, ns, biharmonic), an ONNX file, trained weights or a run's folder, or an
+    `Engine` of your own. `engine` is the runtime of a network: auto, onnx or torch; `precision` float32 or bfloat16
+    (torch only); `threads` bounds ONNX Runtime's threads. `grow` widens every mask by so many pixels. `postprocess` is
+    None or "poisson".
+
+    Every pixel outside the mask (as grown) comes back bit for bit. Raises UsageError for unknown names and ModelError
+    for a model that cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | Engine = "default",
+        engine: str = "auto",
+        *,
+        precision: str = "float32",
+        grow: int = 0,
+        postprocess: str | None = None,
+        threads: int | None = None,
+    ) -> None:
+        if (postprocess or "none") not in POSTPROCESSING:
+            raise UsageError(unknown_name("postprocess", str(postprocess), POSTPROCESSING))
+        if grow < 0:
+            raise UsageError(f"grow is {grow}, expected 0 or more pixels")
+        if isinstance(model, str | Path):
+            self.engine: Engine = open_engine(model, engine, precision, threads=threads)
+        else:
+            self.engine = model
+        self.grow = grow
+        self.postprocess = postprocess or "none"
+
+    def __call__(self, image: Any, mask: Any) -> Any:
+        """The photo made whole.
+
+        `image` is a NumPy array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16 or float in [0,1], a PIL
+        image, or a file's path. An array comes back as an equal kind of array; a PIL image as one of the same mode (a
+        palette as RGB, one bit as L), its pixels taken as PIL shows them, unturned; a path as an upright PIL image
+        (16-bit colour, which PIL cannot hold, is refused: see `fill_photo`). Alpha is kept. `mask` is an array, a PIL
+        image or a path, white or True = missing, of the photo's size. Nothing that is passed in is modified. An empty
+        mask gives an equal copy. Raises PhotoError and MaskError.
+        """
+        if isinstance(image, str | os.PathLike):
+            photo = read_photo(Path(image))
+            return photo_to_pil(self.fill_photo(photo, _any_mask(mask, photo.size)))
+        if isinstance(image, Image.Image):
+            return self._fill_pil(image, mask)
+        pixels = _checked_array(image)
+        return self.fill_pixels(pixels, _any_mask(mask, pixels.shape[:2]))[0]
+
+    def fill_photo(self, photo: Photo, mask: BoolArray) -> Photo:
+        """The photo with its missing pixels filled; everything else about it stays."""
+        return self.fill_photo_reported(photo, mask)[0]
+
+    def fill_photo_reported(self, photo: Photo, mask: BoolArray) -> tuple[Photo, FillReport]:
+        """`fill_photo`, and what it did."""
+        mask = as_mask(mask, photo.size)
+        pixels, report = self.fill_pixels(photo.pixels, mask, grey=photo.grey)
+        return photo.replace_pixels(pixels), report
+
+    def fill_pixels(
+        self, pixels: NDArray[Any], mask: BoolArray, *, grey: bool = False
+    ) -> tuple[NDArray[Any], FillReport]:
+        """A copy of `pixels` (H, W) or (H, W, C) with the missing ones filled, and what was done.
+
+        With `grey`, three equal channels stay equal. Raises MaskError when nothing is known.
+        """
+        started = time.perf_counter()
+        mask = self._grown(mask)
+        regions = plan_regions(mask, self.engine.working_size)
+        output = pixels.copy()
+        channels = np.atleast_3d(output)
+        colour = channels[..., :3] if channels.shape[2] >= 3 else channels[..., :1]
+        if regions:
+            self._fill_regions(colour, mask, regions, grey or colour.shape[2] == 1)
+        hole_pixels = sum(int(np.count_nonzero(region.holes)) for region in regions)
+        report = FillReport(
+            model=self.engine.name,
+            runtime=self.engine.runtime,
+            height=mask.shape[0],
+            width=mask.shape[1],
+            hole_pixels=hole_pixels,
+            regions=len(regions),
+            seconds=time.perf_counter() - started,
+        )
+        return output, report
+
+    def _grown(self, mask: BoolArray) -> BoolArray:
+        """The mask as it is filled. Raises MaskError for one that leaves nothing known."""
+        grown = grow_mask(mask, self.grow)
+        if grown.all():
+            after = f" after growing it by {self.grow} px" if not mask.all() else ""
+            raise MaskError(
+                f"mask marks every pixel as missing{after}: nothing is left to learn from; white marks what is to be "
+                "filled, black what is kept"
+            )
+        return grown
+
+    def _fill_regions(self, colour: NDArray[Any], mask: BoolArray, regions: list[Region], grey: bool) -> None:
+        """Fill `colour` in place, region by region; what one region filled is known to the next."""
+        missing = mask.copy()
+        for region in regions:
+            crop, hole = colour[region.window], missing[region.window]
+            filled = self._fill_crop(_unit(crop), hole, region)
+            if grey:
+                filled = np.broadcast_to(filled.mean(axis=2, keepdims=True), filled.shape)
+            crop[region.holes] = _like(filled[region.holes][:, : crop.shape[2]], crop.dtype)
+            hole[region.holes] = False
+        if self.postprocess == "poisson":
+            for region in regions:
+                crop = colour[region.window]
+                blended = poisson(_unit(crop), region.holes)
+                crop[region.holes] = _like(blended[region.holes][:, : crop.shape[2]], crop.dtype)
+
+    def _fill_crop(self, image: FloatArray, missing: BoolArray, region: Region) -> FloatArray:
+        """One crop through the engine at working size, blended at its own."""
+        image[missing] = 0  # so that no engine can read what the photo held there
+        if self.engine.working_size is None:
+            return self.engine(image, missing)
+        shape = missing.shape
+        if region.working_shape == shape:
+            filled = match_seam(image, missing, self.engine(image, missing))
+        else:
+            small, small_missing = shrink_crop(image, missing, region.working_shape)
+            filled = match_seam(small, small_missing, self.engine(small, small_missing))
+            filled = enlarge_crop(filled, shape)
+        return feather(image, missing, filled)
+
+    def _fill_pil(self, image: Image.Image, mask: Any) -> Image.Image:
+        """A PIL image of the accepted modes, its `info` (profile, EXIF, resolution) kept."""
+        if image.mode not in _PIL_MODES:
+            raise PhotoError(
+                f"PIL image has mode {image.mode}, expected one of {', '.join(_PIL_MODES)}: convert it to RGB first"
+            )
+        back = "RGBA" if image.mode == "P" and "transparency" in image.info else _PIL_MODES[image.mode]
+        pixels = np.asarray(image if image.mode == back else image.convert(back))
+        height, width = pixels.shape[:2]
+        filled, _ = self.fill_pixels(_checked_array(pixels), _any_mask(mask, (height, width)))
+        result = Image.fromarray(filled)
+        result.info = {key: value for key, value in image.info.items() if key != "transparency" or back == image.mode}
+        return result
+
+
+def fill(image: Any, mask: Any, model: str | Path | Engine = "default", **options: Any) -> Any:
+    """The photo made whole: path, PIL image or array in, the same kind out (for a path, a PIL image).
+
+    `options` are those of `Inpainter`: engine, precision, grow, postprocess, threads. The two models used last stay
+    open.
+    """
+    if not isinstance(model, str | Path):
+        return Inpainter(model, **options)(image, mask)
+    model_options = {key: options.pop(key) for key in ("engine", "precision", "threads") if key in options}
+    engine = _kept_open(str(model), _last_change(Path(model)), **model_options)
+    return Inpainter(engine, **options)(image, mask)
+
+
+_opening = threading.Lock()
+
+
+@functools.lru_cache(maxsize=2)
+def _opened(name: str, changed: int, options: tuple[tuple[str, Any], ...]) -> Engine:
+    named = dict(options)
+    return open_engine(
+        name, named.get("engine", "auto"), named.get("precision", "float32"), threads=named.get("threads")
+    )
+
+
+def _kept_open(name: str, changed: int, **options: Any) -> Engine:
+    """An engine that may have been opened before; two threads do not open the same one twice."""
+    with _opening:
+        return _opened(name, changed, tuple(sorted(options.items())))
+
+
+def _last_change(path: Path) -> int:
+    """When a model's file was last written, so that a new export under the old name is opened anew."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _any_mask(mask: Any, size: tuple[int, int]) -> BoolArray:
+    """A mask given as path, PIL image or array."""
+    if isinstance(mask, str | os.PathLike):
+        return read_mask(Path(mask), size)
+    return as_mask(mask, size)
+
+
+def _checked_array(image: Any) -> NDArray[Any]:
+    """The array itself when it is an image. Raises PhotoError."""
+    expected = "expected uint8, uint16 or float in [0,1] of shape (height, width) or (height, width, 1, 3 or 4)"
+    if not isinstance(image, np.ndarray):
+        raise PhotoError(f"image is a {type(image).__name__}, expected a path, a PIL image or a NumPy array")
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 2, 3, 4)) or 0 in image.shape:
+        raise PhotoError(f"image array has shape {image.shape}, {expected}: reshape it (channels come last)")
+    if image.dtype not in (np.uint8, np.uint16) and image.dtype.kind != "f":
+        raise PhotoError(f"image array has type {image.dtype}, {expected}: convert it")
+    if image.dtype.kind == "f":
+        low, high = float(image.min()), float(image.max())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise PhotoError(
+                f"image array holds NaN or infinite values, {expected}: mend them and mark them in the mask"
+            )
+        if low < 0 or high > 1:
+            raise PhotoError(f"image array of {image.dtype} ranges from {low:g} to {high:g}, {expected}: scale it")
+    return image
+
+
+def _unit(crop: NDArray[Any]) -> FloatArray:
+    """A crop as float32 (H, W, 3) in [0,1]; one channel is repeated. Always a copy."""
+    scaled = crop.astype(np.float32)
+    if crop.dtype.kind == "u":
+        scaled *= np.float32(1 / np.iinfo(crop.dtype).max)
+    return np.repeat(scaled, 3, axis=2) if crop.shape[2] == 1 else scaled
+
+
+def _like(values: FloatArray, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Values in [0,1] in the photo's own number format."""
+    if dtype.kind == "f":
+        return values.astype(dtype)
+    most = np.iinfo(dtype).max
+    return np.clip(np.rint(values * np.float32(most)), 0, most).astype(dtype)

@@ -1,0 +1,87 @@
+"""A generator as one file: safetensors with a description of how to build it, and of how it came to be."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..errors import ModelError, unknown_name
+from . import GENERATORS
+
+KEY = "inpaintkit"
+
+
+def save_generator(path: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any], *, half: bool) -> None:
+    """Write a generator's tensors and description, in half precision if `half`.
+
+    `description` must hold "model" (a name in GENERATORS) and "arguments" (its numbers); everything else is for
+    people: step, phase, photos_seen, recipe_sha256, training_size, licence.
+    """
+    stored = {
+        name: (t.half() if half and t.is_floating_point() else t).detach().cpu().contiguous()
+        for name, t in tensors.items()
+    }
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        save_file(stored, partial, {KEY: json.dumps(dict(description), sort_keys=True)})
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise ModelError(f"{path}: cannot be written ({error}); choose a folder you may write to") from error
+
+
+def read_generator_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors (float32) and description of a file that `save_generator` wrote.
+
+    Raises: ModelError for a damaged file or one of another program.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        description = json.loads(metadata[KEY])
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise ModelError(
+            f"{path}: not a whole weights file of inpaintkit ({str(error) or type(error).__name__}); "
+            "give a .safetensors file that train or export wrote"
+        ) from error
+    return {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}, description
+
+
+def build_generator(description: Mapping[str, Any]) -> nn.Module:
+    """The network that a description names, with initial weights. Raises: ModelError for an unknown one."""
+    name = description.get("model", "")
+    if name not in GENERATORS:
+        raise ModelError(unknown_name("network in the weights file", str(name), GENERATORS))
+    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in description.get("arguments", {}).items()}
+    return GENERATORS[name](**arguments)
+
+
+def load_generator(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """Build the network of a weights file and load it, strictly; in eval mode, float32."""
+    tensors, description = read_generator_file(path)
+    generator = build_generator(description)
+    try:
+        generator.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{path}: the weights do not fit the network they name ({reason})") from error
+    return generator.eval(), description
+
+
+@torch.no_grad()
+def load_matching(module: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
+    """Copy every tensor whose name and shape fit; returns the module's tensors that were left as they are."""
+    own = module.state_dict()
+    left = []
+    for name, tensor in own.items():
+        if name in tensors and tensors[name].shape == tensor.shape:
+            tensor.copy_(tensors[name])
+        else:
+            left.append(name)
+    return left

@@ -1,0 +1,1035 @@
+"""Photo files and pixels: the only place of the package that decodes or encodes photo files.
+
+Read: PNG, JPEG, WebP, TIFF, AVIF, and single-picture GIF and BMP. Written: PNG, JPEG, WebP, TIFF, AVIF.
+
+Kept from file to file: every pixel (bit for bit where the format allows, see `is_lossless`), 16-bit depth in PNG and
+TIFF, alpha and the colours under it, ICC profile, EXIF, XMP, resolution, JPEG comment, PNG text and colour chunks,
+JPEG quantisation tables and subsampling. Settled on reading: orientation is applied once and its tag removed, and the
+EXIF thumbnail is taken out, because it would go on showing what was filled away. Converted on reading, each named in
+`Photo.notes`: palette, 1-bit, CMYK, premultiplied alpha, colour-key transparency, AVIF above 8 bits. Not kept: further
+pictures of a multi-picture JPEG, Photoshop resource blocks, proprietary segments.
+"""
+
+import io
+import logging
+import math
+import os
+import re
+import secrets
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import tifffile
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from .errors import PhotoError, unknown_name
+
+# tifffile tells of odd files through its logger, which without any handler writes to standard error.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+DEFAULT_MAX_PIXELS = 200_000_000
+
+SUFFIXES = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".avif": "AVIF",
+}
+READABLE = "PNG, JPEG, WebP, TIFF, AVIF, BMP or a single-picture GIF"
+WRITABLE = "PNG, JPEG, WebP, TIFF or AVIF"
+
+# Used where a lossy file is written and its source says nothing about quality.
+DEFAULT_QUALITY = {"JPEG": 95, "WEBP": 92, "AVIF": 90}
+
+_LARGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_536}
+_MAGIC = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    b"BM": "BMP",
+}
+# Files that people hand over by mistake or in hope, so that the message can name them.
+_OTHER_MAGIC = {
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"\0\0\0\x0cjP  ": "JPEG 2000",
+    b"8BPS": "Photoshop",
+    b"%PDF": "PDF",
+    b"<svg": "SVG",
+    b"<?xml": "XML",
+    b"<!DOCTYPE": "web page",
+}
+# Chunks that say something about the colours, or in words about the photo, and stay true when its pixels change.
+_KEPT_PNG_CHUNKS = {b"cICP", b"mDCV", b"cLLI", b"gAMA", b"cHRM", b"sRGB", b"tEXt", b"zTXt", b"iTXt"}
+# EXIF and XMP in the text form of older tools; they are written in their own chunks.
+_RAW_PROFILES = tuple(b"Raw profile type " + name for name in (b"exif", b"APP1", b"xmp", b"icc", b"icm"))
+_XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:=["']|>))[2-8]""")
+# Description, maker, model, software, date, artist, copyright: what TIFF keeps beside the tags of its pixels.
+_TIFF_TEXT_TAGS = (270, 271, 272, 305, 306, 315, 33432)
+_EXIF_GROUPS = (0x8769, 0x8825)
+_COLOUR_KEY_NOTE = "the transparent colour is turned into an alpha channel"
+_PREMULTIPLIED_NOTE = "premultiplied alpha is divided out"
+_TO_8_BITS = ((np.arange(65536, dtype=np.uint32) + 128) // 257).astype(np.uint8)
+_PILLOW_LIMIT_LOCK = threading.Lock()
+_EXIF_PREFIX = b"Exif\x00\x00"
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_XMP_KEYWORD = b"XML:com.adobe.xmp"
+# A JPEG segment holds 65,533 bytes; XMP spends 29 of them on its name.
+_LARGEST_SEGMENT = {"exif": 65_533, "xmp": 65_504}
+
+
+@dataclass(frozen=True)
+class JpegSettings:
+    """How a JPEG file was encoded, so that it can be encoded alike.
+
+    `tables` are the quantisation tables in natural order, 64 numbers each; `subsampling` is Pillow's number
+    (0 = 4:4:4, 1 = 4:2:2, 2 = 4:2:0) or None where the source used another, which is then written as 4:4:4.
+    """
+
+    tables: tuple[tuple[int, ...], ...] = ()
+    subsampling: int | None = None
+    progressive: bool = False
+    comment: bytes = b""
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """One upright photo: its pixels, and all that its file says about them.
+
+    `pixels` is (H, W, 3) RGB, uint8 or uint16, and `alpha` (H, W) of the same type or None. `grey` says that the
+    source had one colour channel; it is written so again as long as the three channels are equal. `format` is the
+    format it is written in when nobody names another. `exif` starts with the six bytes `Exif 0 0` and holds neither
+    orientation nor thumbnail. `dpi` is (horizontal, vertical). `lossless` says that the source file kept its pixels
+    bit for bit. `png_chunks` are whole chunks (text, colour space) that only PNG can keep. `notes` are the
+    conversions made on reading, one sentence each.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None = None
+    grey: bool = False
+    format: str = "PNG"
+    icc: bytes | None = field(default=None, repr=False)
+    exif: bytes | None = field(default=None, repr=False)
+    xmp: bytes | None = field(default=None, repr=False)
+    dpi: tuple[float, float] | None = None
+    lossless: bool = True
+    jpeg: JpegSettings | None = field(default=None, repr=False)
+    png_chunks: tuple[bytes, ...] = field(default=(), repr=False)
+    source: Path | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        pixels, alpha = self.pixels, self.alpha
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0 or pixels.dtype not in (np.uint8, np.uint16):
+            raise PhotoError(
+                f"pixels are {pixels.dtype} {pixels.shape}, expected uint8 or uint16 (height, width, 3) RGB with no "
+                "side of 0: convert them first"
+            )
+        if alpha is not None and (alpha.shape != pixels.shape[:2] or alpha.dtype != pixels.dtype):
+            raise PhotoError(
+                f"alpha is {alpha.dtype} {alpha.shape}, expected {pixels.dtype} {pixels.shape[:2]} as the pixels have: "
+                "give it their size and type"
+            )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    @property
+    def bits(self) -> int:
+        """Bits per channel: 8 or 16."""
+        return 8 * self.pixels.dtype.itemsize
+
+    def replace_pixels(self, pixels: np.ndarray) -> "Photo":
+        """The same photo with other pixels of the same shape and type; everything else about it stays."""
+        if pixels.shape != self.pixels.shape or pixels.dtype != self.pixels.dtype:
+            raise PhotoError(
+                f"new pixels are {pixels.dtype} {pixels.shape}, expected {self.pixels.dtype} {self.pixels.shape} as "
+                "the photo has: keep its size and type"
+            )
+        return replace(self, pixels=pixels)
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------
+
+
+def read_photo(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Photo:
+    """Read a photo file, upright, with all its tags; what it is comes from its content, not from its name.
+
+    `max_pixels` is compared with the size in the header before anything is decoded. Raises PhotoError for a missing,
+    damaged, animated, too large or unknown file.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise PhotoError(f"cannot read '{path}': it is a folder, expected a photo file: name a file inside it")
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise PhotoError(f"cannot read '{path}': no such file, expected a photo: check the name") from error
+    except (OSError, ValueError) as error:
+        raise PhotoError(
+            f"cannot read '{path}': {_reason(error)}, expected a readable photo file: check its name and permissions"
+        ) from error
+    return replace(decode_photo(data, source=str(path), max_pixels=max_pixels), source=path)
+
+
+def decode_photo(data: bytes, *, source: str = "", max_pixels: int = DEFAULT_MAX_PIXELS) -> Photo:
+    """Decode a photo file held in memory, as `read_photo` does; `source` is the name used in messages."""
+    name = f"'{source}'" if source else "the photo"
+    kind = _kind_of(data, name)
+    try:
+        return _DECODERS[kind](data, name, max_pixels)
+    except PhotoError:
+        raise
+    except MemoryError as error:
+        raise PhotoError(
+            f"cannot read {name}: it does not fit in memory, expected a smaller {kind} photo: scale it down"
+        ) from error
+    except Exception as error:  # damaged files make the decoders raise nearly anything
+        raise PhotoError(
+            f"cannot read {name}: the {kind} file is cut short or damaged ({_reason(error)}), expected a whole file "
+            "with at least one pixel: get a fresh copy of it"
+        ) from error
+
+
+def photo_to_pil(photo: Photo) -> Image.Image:
+    """The photo as a PIL image (L, LA, RGB, RGBA or I;16) with profile, EXIF, XMP and DPI in its `info`.
+
+    Raises PhotoError for 16-bit colour or alpha, which PIL cannot hold.
+    """
+    array = _channels(photo)
+    if photo.bits == 16 and array.ndim == 3:
+        raise PhotoError("PIL cannot hold a 16-bit colour photo, expected 8 bits or plain grey: write it to a file")
+    image = Image.fromarray(array)
+    image.info.update(_pillow_tags(photo))
+    return image
+
+
+def _reason(error: BaseException) -> str:
+    """A library's own words in one short line."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split())[:120] or type(error).__name__
+
+
+def _kind_of(data: bytes, name: str) -> str:
+    """The file's format by its first bytes; a PhotoError that says what it is instead."""
+    if not data:
+        raise PhotoError(f"cannot read {name}: the file is empty, expected {READABLE}: get a fresh copy of it")
+    for magic, kind in _MAGIC.items():
+        if data.startswith(magic):
+            return kind
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    brands = data[8 : min(int.from_bytes(data[:4], "big"), 256)] if data[4:8] == b"ftyp" else b""
+    if b"avif" in brands or b"avis" in brands:
+        return "AVIF"
+    if any(brand in brands for brand in (b"heic", b"heix", b"mif1", b"hevc")):
+        other = "is a HEIC photo"
+    else:
+        other = next((f"is a {what} file" for magic, what in _OTHER_MAGIC.items() if data.startswith(magic)), "")
+    raise PhotoError(
+        f"cannot read {name}: it {other or 'is not a photo file that is known here'}, expected {READABLE}: convert it "
+        "to PNG first"
+    )
+
+
+def _check_size(width: int, height: int, max_pixels: int, name: str) -> None:
+    """Refuse a photo by the size in its header, before it is decoded."""
+    if width <= 0 or height <= 0:
+        raise PhotoError(f"cannot read {name}: its size is {width} x {height}, expected at least one pixel")
+    if width * height > max_pixels:
+        raise PhotoError(
+            f"cannot read {name}: it has {width} x {height} = {width * height:,} pixels, expected at most "
+            f"{max_pixels:,}: scale it down, or raise max_pixels if you trust the file"
+        )
+
+
+def _check_single(pictures: int, name: str) -> None:
+    """Refuse animations and files of several pages."""
+    if pictures > 1:
+        raise PhotoError(
+            f"cannot read {name}: it holds {pictures} pictures (an animation or several pages), expected one: save "
+            "the picture you want as a file of its own"
+        )
+
+
+def _decode_png(data: bytes, name: str, max_pixels: int) -> Photo:
+    """PNG: 8 bits by Pillow, 16 bits by OpenCV (Pillow has no 16-bit colour), tags by Pillow in both cases."""
+    if data[12:16] == b"IHDR" and len(data) >= 33:
+        width, height = struct.unpack(">II", data[16:24])
+        _check_size(width, height, max_pixels, name)
+    image = PngImagePlugin.PngImageFile(io.BytesIO(data))
+    _check_single(image.n_frames, name)
+    chunks = _png_chunks(data)
+    exif = _exif_of_image(image)
+    kept = tuple(
+        chunk
+        for kind, chunk in chunks
+        if kind in _KEPT_PNG_CHUNKS and not chunk[8:].startswith((_XMP_KEYWORD, *_RAW_PROFILES))
+    )
+    return _photo_of_image(image, name, exif, _png16_planes(data, chunks), format="PNG", png_chunks=kept)
+
+
+def _png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Every chunk of a PNG file as (kind, whole chunk); stops at the first that is cut short."""
+    chunks, position = [], len(_PNG_SIGNATURE)
+    while position + 12 <= len(data):
+        length = int.from_bytes(data[position : position + 4], "big")
+        chunk = data[position : position + 12 + length]
+        if len(chunk) < 12 + length:
+            break
+        chunks.append((chunk[4:8], chunk))
+        position += 12 + length
+    return chunks
+
+
+def _png16_planes(data: bytes, chunks: list[tuple[bytes, bytes]]) -> "_Planes | None":
+    """The planes of a 16-bit PNG file; None for one of at most 8 bits."""
+    depth, colour = data[24], data[25]
+    if depth != 16:
+        return None
+    # OpenCV returns what it could decode of a broken file; the whole stream with its checksum must be there.
+    inflate = zlib.decompressobj()
+    for kind, chunk in chunks:
+        if kind == b"IDAT":
+            inflate.decompress(chunk[8:-4])
+    if not inflate.eof:
+        raise ValueError("image data ends early")
+    array = _opencv_pixels(data)
+    key = next((chunk[8:-4] for kind, chunk in chunks if kind == b"tRNS"), None)
+    notes = () if key is None else (_COLOUR_KEY_NOTE,)
+    if colour in (0, 4):
+        grey = array if array.ndim == 2 else array[..., 0]
+        alpha = array[..., 3] if array.ndim == 3 else None
+        if key is not None:
+            alpha = np.where(grey == int.from_bytes(key[:2], "big"), 0, 65535).astype(np.uint16)
+        return _Planes(grey, alpha, notes)
+    return _Planes(array[..., :3], array[..., 3] if array.shape[2] == 4 else None, notes)
+
+
+def _opencv_pixels(data: bytes) -> np.ndarray:
+    """A file's 16-bit samples by OpenCV as (H, W) grey or (H, W, 3 | 4) RGB(A), unrotated."""
+    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if array is None or array.dtype != np.uint16:
+        raise ValueError("its 16-bit samples cannot be decoded")
+    if array.ndim == 2:
+        return array
+    return cv2.cvtColor(array, cv2.COLOR_BGR2RGB if array.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
+
+
+def _decode_jpeg(data: bytes, name: str, max_pixels: int) -> Photo:
+    """JPEG, with the settings to encode it alike."""
+    # The class itself, not Image.open: a multi-picture JPEG (MPO, as phones write them) is no animation.
+    image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+    _check_size(*image.size, max_pixels, name)
+    notes = ("only the first picture of a multi-picture JPEG is kept",) if "mp" in image.info else ()
+    return _photo_of_image(
+        image, name, _exif_of_image(image), format="JPEG", lossless=False, jpeg=_jpeg_settings(image), notes=notes
+    )
+
+
+def _jpeg_settings(image: JpegImagePlugin.JpegImageFile) -> JpegSettings | None:
+    """Quantisation tables, subsampling and the rest of an opened JPEG; nothing for CMYK, which is not written."""
+    if image.mode not in ("L", "RGB"):
+        return None
+    sampling = JpegImagePlugin.get_sampling(image)
+    return JpegSettings(
+        tables=tuple(tuple(image.quantization[key]) for key in sorted(image.quantization)),
+        subsampling=sampling if sampling >= 0 else None,
+        progressive=bool(image.info.get("progressive")),
+        comment=image.info.get("comment", b""),
+    )
+
+
+def _decode_webp(data: bytes, name: str, max_pixels: int) -> Photo:
+    """WebP; a file with a VP8L chunk kept its pixels exactly, and will be written so again."""
+    # The decoder sets up its canvas when it is made, so the size is read before that.
+    size = WebPImagePlugin._get_size(data[:30]) if hasattr(WebPImagePlugin, "_get_size") else None
+    if size is not None:
+        _check_size(*size, max_pixels, name)
+    with _pillow_limit(max_pixels if size is None else size[0] * size[1]):
+        image = WebPImagePlugin.WebPImageFile(io.BytesIO(data))
+    _check_size(*image.size, max_pixels, name)
+    _check_single(image.n_frames, name)
+    chunks = _riff_chunks(data)
+    return _photo_of_image(image, name, _exif_of_image(image), format="WEBP", lossless=b"VP8L" in chunks)
+
+
+def _riff_chunks(data: bytes) -> list[bytes]:
+    """The names of a RIFF file's chunks."""
+    names, position = [], 12
+    while position + 8 <= len(data):
+        names.append(data[position : position + 4])
+        length = int.from_bytes(data[position + 4 : position + 8], "little")
+        position += 8 + length + length % 2
+    return names
+
+
+def _decode_avif(data: bytes, name: str, max_pixels: int) -> Photo:
+    """AVIF; Pillow turns its own rotation boxes into an EXIF orientation and reads 8 bits."""
+    image = AvifImagePlugin.AvifImageFile(io.BytesIO(data))
+    _check_size(*image.size, max_pixels, name)
+    _check_single(image.n_frames, name)
+    start = data.find(b"av1C")
+    high = start >= 0 and len(data) > start + 6 and data[start + 6] & 0x40
+    notes = ("AVIF above 8 bits per channel is read with 8 bits",) if high else ()
+    return _photo_of_image(image, name, _exif_of_image(image), format="AVIF", lossless=False, notes=notes)
+
+
+def _decode_simple(data: bytes, name: str, max_pixels: int) -> Photo:
+    """GIF and BMP, which are read but written as PNG."""
+    kind = "GIF" if data[:3] == b"GIF" else "BMP"
+    image = (GifImagePlugin.GifImageFile if kind == "GIF" else BmpImagePlugin.BmpImageFile)(io.BytesIO(data))
+    _check_size(*image.size, max_pixels, name)
+    _check_single(getattr(image, "n_frames", 1), name)
+    return _photo_of_image(image, name, None, format="PNG", notes=(f"{kind} is read, and written as PNG",))
+
+
+def _decode_tiff(data: bytes, name: str, max_pixels: int) -> Photo:
+    """TIFF: tags by tifffile; pixels by Pillow (8 bits) or by tifffile and, for LZW, OpenCV (16 bits)."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page: Any = file.pages[0]
+        _check_size(page.imagewidth, page.imagelength, max_pixels, name)
+        _check_single(len(file.pages), name)
+        tags = page.tags
+        orientation = int(tags.valueof(274, default=1))
+        if orientation != 1:
+            # Some decoders turn TIFF files themselves and some do not; with the tag at 1 none does.
+            patched = bytearray(data)
+            struct.pack_into(f"{file.byteorder}H", patched, tags[274].valueoffset, 1)
+            data = bytes(patched)
+        info = {"icc_profile": tags.valueof(34675), "xmp": tags.valueof(700), "dpi": _tiff_dpi(tags)}
+        if page.bitspersample == 16 and page.photometric in (0, 1, 2):
+            planes = _tiff16_planes(data, page)
+        elif page.bitspersample <= 8 or page.photometric == 5:
+            with _pillow_limit(page.imagewidth * page.imagelength):
+                image = TiffImagePlugin.TiffImageFile(io.BytesIO(data))
+                image.load()
+            planes = _planes_of_image(image, name)
+        else:
+            raise PhotoError(
+                f"cannot read {name}: its samples have {page.bitspersample} bits in a layout that is not known here, "
+                "expected 8 or 16 bits, grey or RGB: convert it to 16-bit RGB"
+            )
+    return _assembled(planes, info, orientation, _exif_of_tiff(data), format="TIFF")
+
+
+def _tiff16_planes(data: bytes, page: Any) -> "_Planes":
+    """The planes of a 16-bit grey or RGB TIFF page, with or without alpha."""
+    ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
+    if max(ends, default=0) > len(data):
+        raise ValueError("image data ends early")
+    if page.sampleformat != 1:
+        raise PhotoError("cannot read a TIFF photo of signed or floating-point samples, expected unsigned: convert it")
+    samples, notes = page.samplesperpixel, []
+    if page.compression == 5 and page.planarconfig == 1 and samples != 2 and page.photometric != 0:
+        array = _opencv_pixels(data)  # LZW is what tifffile leaves to a further package
+    else:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            array = (
+                file.pages[0]
+                .asarray(maxworkers=1)
+                .reshape(
+                    (samples, page.imagelength, page.imagewidth)
+                    if page.planarconfig == 2
+                    else (page.imagelength, page.imagewidth, samples)
+                )
+            )
+        array = array.transpose(1, 2, 0) if page.planarconfig == 2 else array
+        array = array[..., 0] if samples == 1 else array
+    array = array.astype(np.uint16, copy=False)
+    colours = 3 if page.photometric == 2 else 1
+    flat = array.reshape(*array.shape[:2], -1)
+    pixels = flat[..., :colours]
+    if page.photometric == 0:
+        pixels = 65535 - pixels
+    extra = [int(value) for value in page.extrasamples]
+    alpha = flat[..., colours] if flat.shape[2] > colours and extra and extra[0] in (1, 2) else None
+    if alpha is not None and extra[0] == 1:
+        divisor = np.maximum(alpha, 1)[..., None].astype(np.float64)
+        pixels = np.minimum(np.rint(pixels * (65535.0 / divisor)), 65535).astype(np.uint16)
+        notes.append(_PREMULTIPLIED_NOTE)
+    return _Planes(pixels if colours == 3 else pixels[..., 0], alpha, tuple(notes))
+
+
+def _tiff_dpi(tags: Any) -> tuple[float, float] | None:
+    """Dots per inch from the resolution tags of a TIFF page."""
+    horizontal, vertical = tags.valueof(282), tags.valueof(283)
+    scale = {2: 1.0, 3: 2.54}.get(int(tags.valueof(296, default=2)))
+    if not horizontal or not vertical or scale is None or not (horizontal[1] and vertical[1]):
+        return None
+    return scale * horizontal[0] / horizontal[1], scale * vertical[0] / vertical[1]
+
+
+@contextmanager
+def _pillow_limit(pixels: int) -> Iterator[None]:
+    """Lift Pillow's own size limit while one file that passed ours is decoded; two plugins consult it by themselves."""
+    with _PILLOW_LIMIT_LOCK:
+        before = Image.MAX_IMAGE_PIXELS
+        if before is not None and pixels > before:
+            Image.MAX_IMAGE_PIXELS = pixels
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+# ---- from a decoder's picture to a Photo -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Planes:
+    """Decoded samples before orientation: colour (H, W) or (H, W, 3), alpha (H, W) or None."""
+
+    colour: np.ndarray
+    alpha: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+    drops_profile: bool = False
+
+
+def _photo_of_image(
+    image: Image.Image, name: str, exif: bytes | None, planes: _Planes | None = None, **about: Any
+) -> Photo:
+    """The photo in an opened Pillow image; `planes` are its samples where another library decoded them."""
+    if planes is None:
+        image.load()
+        planes = _planes_of_image(image, name)
+    orientation = 1
+    with suppress(Exception):  # Pillow raises nearly anything for damaged EXIF, which says nothing about the pixels
+        orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return _assembled(planes, image.info, orientation, exif, **about)
+
+
+def _assembled(planes: _Planes, info: Any, orientation: int, exif: bytes | None, **about: Any) -> Photo:
+    """Turn decoded samples upright and put the tags beside them; `about` are further fields of the photo."""
+    turn = _TURNS.get(orientation, np.ascontiguousarray)
+    colour = turn(planes.colour)
+    grey = colour.ndim == 2
+    notes = (*about.pop("notes", ()), *planes.notes)
+    try:
+        exif = _settled_exif(exif) if exif else None
+    except (struct.error, ValueError):
+        exif, notes = None, (*notes, "the damaged EXIF block is left out")
+    xmp = info.get("xmp") or info.get(_XMP_KEYWORD.decode())
+    xmp = xmp.encode() if isinstance(xmp, str) else xmp
+    return Photo(
+        pixels=cv2.cvtColor(colour, cv2.COLOR_GRAY2RGB) if grey else colour,
+        alpha=None if planes.alpha is None else turn(planes.alpha),
+        grey=grey,
+        icc=None if planes.drops_profile else info.get("icc_profile") or None,
+        exif=exif,
+        xmp=_XMP_ORIENTATION.sub(rb"\g<1>1", xmp) if xmp else None,
+        dpi=_checked_dpi(info.get("dpi")) or _dpi_of_exif(exif),
+        notes=notes,
+        **about,
+    )
+
+
+def _planes_of_image(image: Image.Image, name: str) -> _Planes:
+    """The samples of a loaded Pillow image of any photographic mode."""
+    mode, transparent = image.mode, "transparency" in image.info
+    notes: tuple[str, ...] = ()
+    if mode in ("CMYK", "YCbCr") and image.info.get("transparency") is None:
+        if mode == "CMYK":
+            image, note = _rgb_of_cmyk(image)
+            return _Planes(np.array(image), None, (note,), drops_profile=True)
+        image = image.convert("RGB")
+    elif mode in ("P", "PA"):
+        image = image.convert("RGBA" if transparent or mode == "PA" or image.has_transparency_data else "RGB")
+        notes = ("the palette is expanded to RGB",)
+    elif mode in ("1", "L", "RGB") and transparent:
+        image = image.convert("RGBA" if mode == "RGB" else "LA")
+        notes = (_COLOUR_KEY_NOTE,)
+    elif mode == "1":
+        image = image.convert("L")
+        notes = ("1 bit per pixel is expanded to 8-bit grey",)
+    elif mode in ("RGBa", "La"):
+        image = image.convert("RGBA" if mode == "RGBa" else "LA")
+        notes = (_PREMULTIPLIED_NOTE,)
+    elif mode == "RGBX":
+        image = image.convert("RGB")
+    elif mode.startswith("I;16"):
+        return _Planes(np.array(image).astype(np.uint16))
+    elif mode not in ("L", "LA", "RGB", "RGBA"):
+        raise PhotoError(
+            f"cannot read {name}: its pixel type is {mode}, expected 8-bit or 16-bit grey or RGB: convert it to RGB"
+        )
+    array = np.array(image)
+    if image.mode in ("LA", "RGBA"):
+        return _Planes(array[..., 0] if image.mode == "LA" else array[..., :3], array[..., -1], notes)
+    return _Planes(array, None, notes)
+
+
+def _rgb_of_cmyk(image: Image.Image) -> tuple[Image.Image, str]:
+    """CMYK as sRGB: through its own profile when it has a usable one, else by the plain complement."""
+    profile = image.info.get("icc_profile")
+    if profile:
+        from PIL import ImageCms
+
+        with suppress(ImageCms.PyCMSError, OSError, ValueError):
+            converted = ImageCms.profileToProfile(
+                image,
+                ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+                ImageCms.createProfile("sRGB"),
+                renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                outputMode="RGB",
+                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            )
+            if converted is not None:
+                return converted, "CMYK is converted to sRGB through its embedded profile, which is dropped"
+    return image.convert("RGB"), "CMYK without a usable profile is converted to RGB by the plain complement"
+
+
+def _turned(array: np.ndarray, quarter: int) -> np.ndarray:
+    return cv2.rotate(np.ascontiguousarray(array), quarter)
+
+
+# EXIF orientation -> what makes the picture upright.
+_TURNS = {
+    2: lambda array: cv2.flip(np.ascontiguousarray(array), 1),
+    3: lambda array: _turned(array, cv2.ROTATE_180),
+    4: lambda array: cv2.flip(np.ascontiguousarray(array), 0),
+    5: lambda array: cv2.transpose(np.ascontiguousarray(array)),
+    6: lambda array: _turned(array, cv2.ROTATE_90_CLOCKWISE),
+    7: lambda array: cv2.transpose(_turned(array, cv2.ROTATE_180)),
+    8: lambda array: _turned(array, cv2.ROTATE_90_COUNTERCLOCKWISE),
+}
+
+
+# ---- tags ------------------------------------------------------------------------------------------------------------
+
+
+def _exif_of_image(image: Image.Image) -> bytes | None:
+    """The EXIF block of an opened file; PNG may hold it behind the pixels, or as text."""
+    if "exif" not in image.info:
+        image.load()
+    if "exif" in image.info:
+        return image.info["exif"]
+    return image.getexif().tobytes() if "Raw profile type exif" in image.info else None
+
+
+def _settled_exif(exif: bytes) -> bytes | None:
+    """EXIF without orientation and without thumbnail, None if nothing else was in it; other bytes stay in place.
+
+    Rewriting the block through a library would move maker notes, whose inner offsets then point nowhere.
+    Raises struct.error or ValueError for a block that no reader could understand.
+    """
+    block = bytearray(exif.removeprefix(_EXIF_PREFIX))
+    order = {b"II": "<", b"MM": ">"}.get(bytes(block[:2]))
+    if order is None:
+        raise ValueError("no byte order")
+    first, entries = _directory(block, order, struct.unpack_from(f"{order}I", block, 4)[0])
+    end = first + 12 * len(entries)
+    second = struct.unpack_from(f"{order}I", block, end)[0]
+    if second:
+        with suppress(struct.error):  # a broken second directory costs the thumbnail only
+            _, thumbnail = _directory(block, order, second)
+            start, length = (_entry_value(block, order, thumbnail.get(tag)) for tag in (0x0201, 0x0202))
+            if start >= end + 4:
+                block[start : start + length] = bytes(len(block[start : start + length]))
+                if length and start + length >= len(block):
+                    del block[start:]
+        struct.pack_into(f"{order}I", block, end, 0)
+    place = entries.pop(ExifTags.Base.Orientation, None)
+    if place is not None:
+        block[place : end + 4] = block[place + 12 : end + 4] + bytes(12)
+        struct.pack_into(f"{order}H", block, first - 2, len(entries))
+    return _EXIF_PREFIX + bytes(block) if entries else None
+
+
+def _directory(block: bytearray, order: str, offset: int) -> tuple[int, dict[int, int]]:
+    """Where a tag directory's entries begin, and tag -> place of its entry."""
+    count = struct.unpack_from(f"{order}H", block, offset)[0]
+    first = offset + 2
+    places = [first + 12 * index for index in range(count)]
+    return first, {struct.unpack_from(f"{order}H", block, place)[0]: place for place in places}
+
+
+def _entry_value(block: bytearray, order: str, place: int | None) -> int:
+    """The whole number in a directory entry; 0 when there is no such entry."""
+    return 0 if place is None else struct.unpack_from(f"{order}I", block, place + 8)[0]
+
+
+def _exif_of_tiff(data: bytes) -> bytes | None:
+    """The descriptive tags of a TIFF file as an EXIF block; a TIFF file keeps them among the tags of its pixels."""
+    found, kept = Image.Exif(), Image.Exif()
+    with suppress(Exception):  # a BigTIFF or damaged directory leaves the photo without these tags
+        found.load(data)
+        for tag in _TIFF_TEXT_TAGS:
+            if tag in found:
+                kept[tag] = found[tag]
+        for group in _EXIF_GROUPS:
+            if directory := dict(found.get_ifd(group)):
+                kept[group] = directory
+        return kept.tobytes() if len(kept) else None
+    return None
+
+
+def _checked_dpi(dpi: Any) -> tuple[float, float] | None:
+    """A usable pair of resolutions, or None."""
+    try:
+        horizontal, vertical = (float(value) for value in dpi)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    usable = all(math.isfinite(value) and value > 0 for value in (horizontal, vertical))
+    return (horizontal, vertical) if usable else None
+
+
+def _dpi_of_exif(exif: bytes | None) -> tuple[float, float] | None:
+    """The resolution named in an EXIF block; WebP and AVIF have no other place for it."""
+    if exif is None:
+        return None
+    tags = Image.Exif()
+    with suppress(Exception):  # damaged tags say nothing about the resolution
+        tags.load(exif)
+        scale = 2.54 if tags.get(ExifTags.Base.ResolutionUnit) == 3 else 1.0
+        pair = tags.get(ExifTags.Base.XResolution), tags.get(ExifTags.Base.YResolution)
+        return _checked_dpi([scale * float(value) for value in pair if value is not None])
+    return None
+
+
+def _pillow_tags(photo: Photo) -> dict[str, Any]:
+    """What the photo says about itself, by the names Pillow's encoders know; only what there is."""
+    tags = {"icc_profile": photo.icc, "exif": photo.exif, "xmp": photo.xmp, "dpi": photo.dpi}
+    return {name: value for name, value in tags.items() if value}
+
+
+def _exif_of_dpi(dpi: tuple[float, float]) -> bytes:
+    """An EXIF block that says the resolution and nothing else."""
+    tags = Image.Exif()
+    tags[ExifTags.Base.XResolution], tags[ExifTags.Base.YResolution] = dpi
+    tags[ExifTags.Base.ResolutionUnit] = 2
+    return tags.tobytes()
+
+
+# ---- writing ---------------------------------------------------------------------------------------------------------
+
+
+def write_photo(
+    photo: Photo, path: str | Path, *, force: bool = False, format: str | None = None, quality: int | None = None
+) -> Path:
+    """Write a photo file and return its path; the format is the suffix's unless `format` names another.
+
+    The bytes go to a temporary name in the same folder, are synced, and take the final name in one step: no reader
+    ever sees half a photo, and a failure leaves nothing behind. Raises PhotoError for an unknown suffix, an existing
+    file without `force`, a folder that is missing or cannot be written, and whatever `encode_photo` refuses.
+    """
+    path = Path(path)
+    chosen = check_output(path, force=force, format=format)
+    data = encode_photo(photo, chosen, quality=quality)
+    target = path.resolve() if path.is_symlink() else path  # replacing a link would leave its target untouched
+    temporary = target.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except (OSError, ValueError) as error:
+        raise PhotoError(
+            f"cannot write '{path}': {_reason(error)}, expected a writable folder with {len(data):,} free bytes: "
+            "choose another place"
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def check_output(path: str | Path, *, force: bool = False, format: str | None = None) -> str:
+    """The format that `write_photo` would write to `path`; raises its PhotoErrors about the path before any work."""
+    path = Path(path)
+    chosen = _format_name(format) if format else SUFFIXES.get(path.suffix.lower())
+    if chosen is None:
+        raise PhotoError(
+            f"cannot write '{path}': its suffix is '{path.suffix}', expected one of {', '.join(SUFFIXES)}: rename it"
+        )
+    try:
+        if path.is_dir():
+            raise PhotoError(f"cannot write '{path}': it is a folder, expected a file name: add one")
+        if not path.parent.is_dir():
+            raise PhotoError(
+                f"cannot write '{path}': there is no folder '{path.parent}', expected an existing one: create it first"
+            )
+        exists = path.exists()
+    except (OSError, ValueError) as error:
+        raise PhotoError(f"cannot write '{path}': {_reason(error)}, expected a usable file name: rename it") from error
+    if exists and not force:
+        raise PhotoError(
+            f"cannot write '{path}': it exists already, expected a new name: choose another, or overwrite with force"
+        )
+    return chosen
+
+
+def encode_photo(photo: Photo, format: str | None = None, *, quality: int | None = None) -> bytes:
+    """Encode a photo as a file's bytes, in its own format unless `format` names another.
+
+    Lossless: PNG, TIFF (deflate), and WebP when `is_lossless` says so. JPEG without `quality` takes the source's
+    quantisation tables and subsampling; otherwise `quality` (1 to 100) is `DEFAULT_QUALITY` where none is given, with
+    4:4:4 subsampling in JPEG from 90 up and always in AVIF. Quality means nothing to PNG and TIFF. 16 bits are rounded
+    to 8 for JPEG, WebP and AVIF; `write_notes` tells beforehand what a format will change.
+
+    Raises PhotoError for alpha in JPEG, a side that the format cannot have, and an unknown format or quality.
+    """
+    chosen = _format_name(format) if format else photo.format
+    if quality is not None and not 1 <= quality <= 100:
+        raise PhotoError(f"quality is {quality}, expected 1 to 100: choose one in that range")
+    if photo.alpha is not None and chosen == "JPEG":
+        raise PhotoError("JPEG cannot hold the photo's alpha channel, expected a format with alpha: write PNG or WebP")
+    if max(photo.size) > _LARGEST_SIDE.get(chosen, max(photo.size)):
+        raise PhotoError(
+            f"{chosen} cannot hold {photo.size[1]} x {photo.size[0]} pixels, expected sides up to "
+            f"{_LARGEST_SIDE[chosen]}: write PNG or TIFF"
+        )
+    try:
+        return _ENCODERS[chosen](_prepared(photo, chosen), quality)
+    except (OSError, ValueError, RuntimeError, cv2.error) as error:
+        raise PhotoError(
+            f"cannot encode {photo.size[1]} x {photo.size[0]} pixels as {chosen}: {_reason(error)}, expected a photo "
+            "that it can hold: write another format"
+        ) from error
+
+
+def is_lossless(photo: Photo, format: str | None = None, *, quality: int | None = None) -> bool:
+    """Whether `encode_photo` with the same arguments keeps every pixel and the alpha bit for bit.
+
+    PNG and TIFF always do; WebP does without `quality` for an 8-bit photo whose source was lossless (PNG, TIFF, GIF,
+    BMP, lossless WebP, an array); JPEG and AVIF never do.
+    """
+    chosen = _format_name(format) if format else photo.format
+    return chosen in ("PNG", "TIFF") or (chosen == "WEBP" and quality is None and photo.lossless and photo.bits == 8)
+
+
+def write_notes(photo: Photo, format: str | None = None) -> tuple[str, ...]:
+    """What writing this photo in a format changes beyond the format's own loss, one sentence each."""
+    chosen = _format_name(format) if format else photo.format
+    notes = []
+    if photo.bits == 16 and chosen not in ("PNG", "TIFF"):
+        notes.append(f"16 bits per channel are rounded to 8, which is all that {chosen} holds")
+    if chosen == "JPEG":
+        for name, largest in _LARGEST_SEGMENT.items():
+            if len(getattr(photo, name) or b"") > largest:
+                notes.append(
+                    f"the {name.upper()} block is left out, because JPEG holds at most {largest:,} bytes of it"
+                )
+    return tuple(notes)
+
+
+def _format_name(format: str) -> str:
+    """The format's own name in capitals; a suffix without its dot will do."""
+    name = format.upper()
+    chosen = name if name in _ENCODERS else SUFFIXES.get(f".{name.lower()}")
+    if chosen is None:
+        raise PhotoError(unknown_name("photo format", name, _ENCODERS))
+    return chosen
+
+
+def _prepared(photo: Photo, format: str) -> Photo:
+    """The photo as one format can hold it: depth, grey only where it is grey, profile and tags that fit."""
+    pixels, alpha = photo.pixels, photo.alpha
+    if photo.bits == 16 and format not in ("PNG", "TIFF"):
+        pixels, alpha = _TO_8_BITS[pixels], None if alpha is None else _TO_8_BITS[alpha]
+    grey = photo.grey and all(np.array_equal(pixels[..., 0], pixels[..., channel]) for channel in (1, 2))
+    unfit = (b"CMYK",) if grey else (b"CMYK", b"GRAY")
+    icc = None if photo.icc is None or photo.icc[16:20] in unfit else photo.icc
+    exif, xmp = photo.exif, photo.xmp
+    if format == "JPEG":
+        exif = exif if exif and len(exif) <= _LARGEST_SEGMENT["exif"] else None
+        xmp = xmp if xmp and len(xmp) <= _LARGEST_SEGMENT["xmp"] else None
+    elif format in ("WEBP", "AVIF") and exif is None and photo.dpi is not None:
+        exif = _exif_of_dpi(photo.dpi)
+    return replace(photo, pixels=pixels, alpha=alpha, grey=grey, icc=icc, exif=exif, xmp=xmp, format=format)
+
+
+def _channels(photo: Photo) -> np.ndarray:
+    """The photo's channels as one array: (H, W) grey, or (H, W, 2 | 3 | 4) grey-alpha, RGB, RGBA."""
+    if photo.alpha is None:
+        return np.ascontiguousarray(photo.pixels[..., 0]) if photo.grey else np.ascontiguousarray(photo.pixels)
+    return np.dstack([photo.pixels[..., :1] if photo.grey else photo.pixels, photo.alpha])
+
+
+def _encode_png(photo: Photo, quality: int | None) -> bytes:
+    """PNG: pixels by OpenCV (quick, and 16-bit colour), tags as chunks set in behind the header.
+
+    16-bit grey with alpha is written as RGBA with equal channels, because neither library writes that pair.
+    """
+    if photo.grey and photo.alpha is not None and photo.bits == 8:
+        stream = io.BytesIO()
+        Image.fromarray(_channels(photo)).save(stream, "PNG")
+        data = stream.getvalue()
+    else:
+        array = _channels(photo if photo.alpha is None else replace(photo, grey=False))
+        if array.ndim == 3:
+            array = cv2.cvtColor(array, cv2.COLOR_RGB2BGR if array.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
+        data = _opencv_png(array, ())
+        if len(data) * 4 < array.nbytes:
+            # OpenCV's default is best for photos; drawn pictures, which are quick to pack, get half as large this way.
+            data = min(data, _opencv_png(array, (cv2.IMWRITE_PNG_COMPRESSION, 3)), key=len)
+    return data[:33] + b"".join(_png_tags(photo)) + data[33:]
+
+
+def _opencv_png(array: np.ndarray, parameters: tuple[int, ...]) -> bytes:
+    """A bare PNG file of an array in OpenCV's channel order."""
+    done, data = cv2.imencode(".png", array, list(parameters))
+    if not done:
+        raise ValueError("OpenCV refused it")
+    return data.tobytes()
+
+
+def _png_tags(photo: Photo) -> Iterator[bytes]:
+    """The photo's tags as PNG chunks, in an order that all stand before the pixels."""
+    if photo.icc:
+        yield _png_chunk(b"iCCP", b"ICC Profile\x00\x00" + zlib.compress(photo.icc))
+    if photo.dpi:
+        yield _png_chunk(b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in photo.dpi), 1))
+    yield from photo.png_chunks
+    if photo.exif:
+        yield _png_chunk(b"eXIf", photo.exif.removeprefix(_EXIF_PREFIX))
+    if photo.xmp:
+        yield _png_chunk(b"iTXt", _XMP_KEYWORD + bytes(5) + photo.xmp)
+
+
+def _png_chunk(kind: bytes, body: bytes) -> bytes:
+    """One chunk with its length and checksum."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def _encode_jpeg(photo: Photo, quality: int | None) -> bytes:
+    """JPEG, with the source's own tables when it was JPEG and nobody asks for a quality."""
+    settings = photo.jpeg or JpegSettings()
+    options: dict[str, Any] = _pillow_tags(photo)
+    if photo.jpeg is not None:
+        options["subsampling"] = settings.subsampling or 0
+        options["progressive"] = settings.progressive
+        options["comment"] = settings.comment
+    if quality is None and settings.tables:
+        options["qtables"] = [list(table) for table in settings.tables]
+    else:
+        options["quality"] = quality or DEFAULT_QUALITY["JPEG"]
+        if photo.jpeg is None:
+            options["subsampling"] = 0 if options["quality"] >= 90 else 2
+    return _encode_by_pillow(photo, optimize=True, **options)
+
+
+def _encode_webp(photo: Photo, quality: int | None) -> bytes:
+    """WebP; `exact` keeps the colours under transparent areas."""
+    lossless = is_lossless(photo, quality=quality)
+    level = 70 if lossless else quality or DEFAULT_QUALITY["WEBP"]  # of effort when lossless, else of quality
+    return _encode_by_pillow(photo, lossless=lossless, quality=level, exact=True, **_pillow_tags(photo))
+
+
+def _encode_avif(photo: Photo, quality: int | None) -> bytes:
+    """AVIF without colour subsampling."""
+    subsampling = "4:0:0" if photo.grey and photo.alpha is None else "4:4:4"
+    level = quality or DEFAULT_QUALITY["AVIF"]
+    return _encode_by_pillow(photo, quality=level, subsampling=subsampling, **_pillow_tags(photo))
+
+
+def _encode_by_pillow(photo: Photo, **options: Any) -> bytes:
+    """The photo in its format by Pillow."""
+    stream = io.BytesIO()
+    Image.fromarray(_channels(photo)).save(stream, photo.format, **options)
+    return stream.getvalue()
+
+
+def _encode_tiff(photo: Photo, quality: int | None) -> bytes:
+    """TIFF by tifffile, deflated; the EXIF and GPS directories are set in behind its pixels."""
+    exif = Image.Exif()
+    exif.load(photo.exif or b"")
+    extra: list[tuple[int, str | int, int, Any, bool]] = []
+    for tag in _TIFF_TEXT_TAGS:
+        if isinstance(exif.get(tag), str) and exif[tag].strip("\0"):
+            text = exif[tag].encode() + b"\0"
+            extra.append((tag, 2, len(text), text, True))
+    groups = {group: directory for group in _EXIF_GROUPS if (directory := dict(exif.get_ifd(group)))}
+    # tifffile writes no directory tags; a neighbouring number without meaning keeps their place in the sorted list.
+    extra += [(group + 1, 4, 1, 0, True) for group in groups]
+    if photo.xmp:
+        extra.append((700, 1, len(photo.xmp), photo.xmp, True))
+    options: dict[str, Any] = {} if photo.dpi is None else {"resolution": photo.dpi, "resolutionunit": 2}
+    stream = io.BytesIO()
+    tifffile.imwrite(
+        stream,
+        _channels(photo),
+        byteorder="<",
+        photometric="minisblack" if photo.grey else "rgb",
+        planarconfig="contig" if photo.alpha is not None or not photo.grey else None,
+        extrasamples=None if photo.alpha is None else ["unassalpha"],
+        compression="zlib",
+        predictor=True,
+        iccprofile=photo.icc,
+        metadata=None,
+        software=False,
+        extratags=extra,
+        **options,
+    )
+    return _with_directories(stream.getvalue(), groups)
+
+
+def _with_directories(data: bytes, groups: dict[int, dict[int, Any]]) -> bytes:
+    """A little-endian TIFF file with tag directories appended, and its placeholders made pointers to them."""
+    if not groups:
+        return data
+    file = bytearray(data)
+    with tifffile.TiffFile(io.BytesIO(data)) as parsed:
+        page: Any = parsed.pages[0]
+        places = {group: page.tags[group + 1] for group in groups}
+    for group, values in groups.items():
+        file += bytes(len(file) % 2)
+        directory = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0\0\0\0\0", group=group)
+        for tag, value in values.items():
+            if not isinstance(value, dict):
+                directory[tag] = value
+        struct.pack_into("<H", file, places[group].offset, group)
+        struct.pack_into("<I", file, places[group].valueoffset, len(file))
+        file += directory.tobytes(len(file))
+    return bytes(file)
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------------
+
+_DECODERS = {
+    "PNG": _decode_png,
+    "JPEG": _decode_jpeg,
+    "WEBP": _decode_webp,
+    "TIFF": _decode_tiff,
+    "AVIF": _decode_avif,
+    "GIF": _decode_simple,
+    "BMP": _decode_simple,
+}
+_ENCODERS = {
+    "PNG": _encode_png,
+    "JPEG": _encode_jpeg,
+    "WEBP": _encode_webp,
+    "TIFF": _encode_tiff,
+    "AVIF": _encode_avif,
+}

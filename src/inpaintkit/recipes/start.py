@@ -1,0 +1,194 @@
+"""From a checked recipe to a run: builds the networks, optimisers and data, and loads what the run goes on from."""
+
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from .. import __version__
+from ..data import BatchStream, SampleSettings, open_photos
+from ..errors import ModelError, UsageError
+from ..masks import SHAPES
+from ..models import SYSTEMS
+from ..models.published import load_matching, read_generator_file, save_generator
+from ..training import checkpoint as checkpoints
+from ..training.loop import LoopSettings, Training
+from . import OptimiserSection, Recipe, check_recipe
+
+OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adadelta": lambda parameters, o: torch.optim.Adadelta(parameters, lr=o.lr, rho=o.rho, eps=o.eps or 1e-6),
+    "adam": lambda parameters, o: torch.optim.Adam(parameters, lr=o.lr, betas=o.betas, eps=o.eps or 1e-8),
+}
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """Where a run starts: a training ready to run, and lines that say what was loaded and what was not."""
+
+    training: Training
+    notes: tuple[str, ...]
+
+
+def start_training(
+    recipe: Recipe,
+    data: str,
+    out: Path,
+    *,
+    resume: bool = False,
+    init_from: str | None = None,
+    go_on: bool = False,
+    accelerator: str = "auto",
+    threads: int | None = None,
+) -> Beginning:
+    """Build a run from a recipe.
+
+    `resume`: go on from the newest readable checkpoint in `out`. `init_from`: a run's folder or a weights file whose
+    networks are the start; the schedule starts anew, or with `go_on` at the step stored there with fresh optimisers.
+
+    Raises: InpaintError for data, weights or a folder that cannot be used.
+    """
+    if go_on and not init_from:
+        raise UsageError("--continue without --init-from: name the weights or run to continue from")
+    if resume and init_from:
+        raise UsageError("--resume and --init-from exclude each other: a resumed run already has its weights")
+    saved, notes = _newest(out, resume)
+    cv2.setNumThreads(1)  # the threads that prepare batches are parallel already
+    if threads:
+        torch.set_num_threads(threads)
+    torch.manual_seed(recipe.training.seed)
+    system = SYSTEMS[recipe.system]
+    networks = {name: build(**recipe.part_arguments(name)) for name, build in system.parts.items()}
+    step = 0
+    if init_from:
+        step, found = _initialise(networks, Path(init_from), go_on)
+        notes += found
+    training = Training(
+        networks=networks,
+        optimisers={n: _optimiser(network, recipe.optimiser[n]) for n, network in networks.items()},
+        phases=recipe.phases(),
+        objective=system.objective,
+        stream=_stream(recipe, data),
+        settings=_loop_settings(recipe),
+        fabric=_fabric(recipe, accelerator),
+        folder=out,
+        record=_record(recipe),
+        step=step,
+    )
+    if saved is not None:
+        training.restore(saved)
+        notes.append(f"resumed at step {saved.step}")
+    return Beginning(training, tuple(notes))
+
+
+def publish(run: Path, path: Path, *, half: bool = True, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Write a run's EMA generator as a weights file; returns its description.
+
+    Raises: ModelError if the run has no readable checkpoint.
+    """
+    tensors, description = read_run(run)
+    description |= dict(extra or {})
+    save_generator(path, tensors, description, half=half)
+    return description
+
+
+def read_run(run: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The EMA generator's tensors and description from a run's newest readable checkpoint."""
+    saved, refused = checkpoints.newest(run / "checkpoints")
+    if saved is None:
+        reason = refused[0] if refused else "no checkpoint yet"
+        raise ModelError(f"{run}: not a run with a readable checkpoint ({reason}); give the --out folder of a training")
+    recipe = check_recipe(saved.record["recipe"])
+    description = {
+        "model": recipe.system,
+        "arguments": recipe.part_arguments("generator"),
+        "step": saved.step,
+        "phase": saved.record["phase"],
+        "photos_seen": saved.record["photos_seen"],
+        "recipe_sha256": recipe.sha256,
+        "training_size": recipe.data.size,
+        "holes": list(recipe.data.holes),
+        "version": __version__,
+    }
+    return saved.under("ema"), description
+
+
+def _newest(out: Path, resume: bool) -> tuple[checkpoints.Checkpoint | None, list[str]]:
+    saved, refused = checkpoints.newest(out / "checkpoints")
+    if saved is not None and not resume:
+        raise UsageError(f"{out}: holds a run at step {saved.step}; go on with --resume or choose another --out")
+    if resume and saved is None:
+        refused.append(f"{out}: no checkpoint to resume; starting at step 0")
+    return saved, refused
+
+
+def _initialise(networks: Mapping[str, nn.Module], source: Path, go_on: bool) -> tuple[int, list[str]]:
+    """Load what fits from a run or a weights file; returns the step to start at and what was left out."""
+    if source.is_dir():
+        saved, refused = checkpoints.newest(source / "checkpoints")
+        if saved is None:
+            raise ModelError(f"{source}: no readable checkpoint; give a run's folder or a .safetensors file")
+        tensors = {name: saved.under(f"networks/{name}") for name in networks} | {"generator": saved.under("ema")}
+        step, notes = saved.step, list(refused)
+    else:
+        generator, description = read_generator_file(source)
+        tensors, step, notes = {"generator": generator}, int(description.get("step", 0)), []
+    for name, network in networks.items():
+        left = load_matching(network, tensors.get(name, {}))
+        if left:
+            shown = ", ".join(left[:6]) + (f" and {len(left) - 6} more" if len(left) > 6 else "")
+            notes.append(f"{name}: {len(left)} tensors do not fit {source.name} and start anew: {shown}")
+    return (step if go_on else 0), notes
+
+
+def _optimiser(network: nn.Module, section: OptimiserSection) -> torch.optim.Optimizer:
+    return OPTIMISERS[section.name](network.parameters(), section)
+
+
+def _stream(recipe: Recipe, data: str) -> BatchStream:
+    section = recipe.data
+    photos = open_photos(data, short_side=section.resize[1], cache_bytes=round(section.cache_gb * 2**30))
+    settings = SampleSettings(
+        size=section.size,
+        resize_min=section.resize[0],
+        resize_max=section.resize[1],
+        flip=section.flip,
+        shapes=tuple(SHAPES[name] for name in section.holes),
+        batch=recipe.training.batch,
+        seed=recipe.training.seed,
+    )
+    return BatchStream(photos, settings, workers=section.workers)
+
+
+def _loop_settings(recipe: Recipe) -> LoopSettings:
+    t = recipe.training
+    return LoopSettings(
+        seed=t.seed,
+        ema_decay=t.ema_decay,
+        channels_last=t.channels_last,
+        log_every=t.log_every,
+        sample_every=t.sample_every,
+        samples=t.samples,
+        checkpoint_every=t.checkpoint_every,
+        keep_checkpoints=t.keep_checkpoints,
+    )
+
+
+def _fabric(recipe: Recipe, accelerator: str) -> Fabric:
+    return Fabric(accelerator=accelerator, devices=1, precision=recipe.training.precision)
+
+
+def _record(recipe: Recipe) -> dict[str, Any]:
+    """What every checkpoint says about where it comes from."""
+    values: dict[str, Any] = recipe.model_dump(mode="json")
+    values |= values.pop("parts")
+    return {
+        "recipe": values,
+        "recipe_sha256": recipe.sha256,
+        "versions": {"inpaintkit": __version__, "torch": torch.__version__, "python": platform.python_version()},
+    }

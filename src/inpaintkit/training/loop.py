@@ -1,0 +1,230 @@
+"""One loop for every system: it follows the schedule, owns zero_grad, backward and step, and survives being stopped."""
+
+import copy
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from ..data import BatchStream
+from ..errors import InpaintError
+from ..models.system import Batch, Losses, Objective
+from ..schedule import Phase, Update, batches_before, phase_at, total_steps
+from . import checkpoint as checkpoints
+from .checkpoint import Checkpoint
+from .report import RunReport
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """The numbers of the loop itself. Steps count from the start of the schedule."""
+
+    seed: int = 0
+    ema_decay: float = 0.999
+    channels_last: bool = True
+    log_every: int = 50
+    sample_every: int = 1000
+    samples: int = 12
+    checkpoint_every: int = 1000
+    keep_checkpoints: int = 2
+
+
+@dataclass
+class Training:
+    """A run in progress: networks and their optimisers by name, the schedule, and the step reached.
+
+    `networks["generator"]` is the network whose exponential moving average becomes the weights people use.
+    `record` goes into every checkpoint as it is (recipe, versions).
+    """
+
+    networks: dict[str, nn.Module]
+    optimisers: dict[str, torch.optim.Optimizer]
+    phases: Sequence[Phase]
+    objective: Objective
+    stream: BatchStream
+    settings: LoopSettings
+    fabric: Fabric
+    folder: Path
+    record: Mapping[str, Any]
+    step: int = 0
+    ema: nn.Module = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.settings.channels_last:
+            for network in self.networks.values():
+                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.ema = copy.deepcopy(self.networks["generator"]).eval().requires_grad_(False)
+        self.ema.to(self.fabric.device)
+        for name, network in self.networks.items():
+            self.networks[name], self.optimisers[name] = self.fabric.setup(network, self.optimisers[name])
+        self._stop: str | None = None
+
+    # --- state ---
+
+    def checkpoint(self) -> Checkpoint:
+        """The whole state at the present step."""
+        tensors: dict[str, Tensor] = {"rng/torch": torch.get_rng_state()}
+        optimisers = {}
+        for name, network in self.networks.items():
+            tensors |= {f"networks/{name}/{key}": value for key, value in network.state_dict().items()}
+            packed, optimisers[name] = checkpoints.pack_optimiser(self.optimisers[name])
+            tensors |= {f"optimisers/{name}/{key}": value for key, value in packed.items()}
+        tensors |= {f"ema/{key}": value for key, value in self.ema.state_dict().items()}
+        position = {
+            "phase": phase_at(self.phases, max(self.step - 1, 0)).phase.name,
+            "photos_seen": batches_before(self.phases, self.step) * self.stream.settings.batch,
+        }
+        return Checkpoint(self.step, tensors, {**self.record, **position, "optimisers": optimisers})
+
+    def restore(self, saved: Checkpoint) -> None:
+        """Go on from `saved` exactly. Raises: InpaintError if it belongs to other networks."""
+        try:
+            for name, network in self.networks.items():
+                network.load_state_dict(saved.under(f"networks/{name}"))
+                checkpoints.unpack_optimiser(
+                    self.optimisers[name], saved.under(f"optimisers/{name}"), saved.record["optimisers"][name]
+                )
+            self.ema.load_state_dict(saved.under("ema"))
+        except (RuntimeError, KeyError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise InpaintError(
+                f"the checkpoint at step {saved.step} does not fit this recipe ({reason}); "
+                "resume with the recipe that wrote it or start a new --out"
+            ) from error
+        torch.set_rng_state(saved.tensors["rng/torch"].cpu())
+        self.step = saved.step
+
+    # --- running ---
+
+    def run(self, *, time_limit_s: float | None = None) -> str:
+        """Train to the end of the schedule, the time limit, or SIGTERM/SIGINT; returns which of these it was.
+
+        Raises: InpaintError for a loss that is not finite, naming the step.
+        """
+        end = total_steps(self.phases)
+        deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
+        report = RunReport(self.folder, total_steps=end, first_step=self.step, batch=self.stream.settings.batch)
+        handlers = self._listen()
+        batches = self.stream.batches(batches_before(self.phases, self.step))
+        sums: dict[str, list[float]] = {}
+        try:
+            while self.step < end and self._stop is None:
+                phase = phase_at(self.phases, self.step).phase
+                for name, value in self._train_step(phase, batches).items():
+                    sums.setdefault(name, []).append(value)
+                self.step += 1
+                report.advance(self.step)
+                if deadline is not None and time.monotonic() >= deadline:
+                    self._stop = "time limit"
+                self._write(report, phase, sums, last=self.step == end or self._stop is not None)
+        finally:
+            batches.close()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            report.close()
+        return self._stop or "finished"
+
+    def _train_step(self, phase: Phase, batches: Any) -> dict[str, float]:
+        """Perform the phase's updates once; returns the losses."""
+        for name, network in self.networks.items():
+            network.train(name in phase.trained)
+        rng = torch.Generator().manual_seed(_seed_of(self.settings.seed, self.step))
+        values: dict[str, float] = {}
+        shared: Losses | None = None
+        ahead = [u.network for u in phase.updates if u.fresh_batches == 0]
+        for update in phase.updates:
+            if update.fresh_batches:
+                for _ in range(update.fresh_batches):
+                    losses = self.objective(self.networks, self._next(batches), rng)
+                    values |= self._update(update, losses, {update.network})
+            else:
+                if shared is None:
+                    shared = self.objective(self.networks, self._next(batches), rng)
+                # what is updated later in this step may already be run here, and must record its graph
+                values |= self._update(update, shared, set(ahead))
+                ahead.remove(update.network)
+        return values
+
+    def _update(self, update: Update, losses: Losses, recorded: set[str]) -> dict[str, float]:
+        """One optimiser step of one network. Only networks in `recorded` record gradients."""
+        for name, network in self.networks.items():
+            network.requires_grad_(name in recorded)
+        terms = {name: losses[name]() for name in update.losses}
+        total = torch.stack([update.losses[name] * term for name, term in terms.items()]).sum()
+        values = {name: float(term.detach()) for name, term in terms.items()}
+        if not torch.isfinite(total):
+            raise InpaintError(
+                f"step {self.step}: the loss is not finite ({values}); the last checkpoint is sound, "
+                "resume with a lower learning rate or in float32"
+            )
+        optimiser = self.optimisers[update.network]
+        optimiser.zero_grad(set_to_none=True)
+        self.fabric.backward(total)
+        optimiser.step()
+        if update.network == "generator":
+            self._average()
+        return values
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the EMA towards the generator; early on it follows faster, so that it forgets the initial weights."""
+        decay = min(self.settings.ema_decay, (1 + self.step) / (10 + self.step))
+        current = self.networks["generator"].state_dict()
+        for name, average in self.ema.state_dict().items():
+            if average.is_floating_point():
+                average.lerp_(current[name], 1 - decay)
+            else:
+                average.copy_(current[name])
+
+    def _next(self, batches: Any) -> Batch:
+        batch = Batch(*(tensor.to(self.fabric.device, non_blocking=True) for tensor in next(batches)))
+        if self.settings.channels_last:
+            batch = Batch(*(tensor.contiguous(memory_format=torch.channels_last) for tensor in batch))
+        return batch
+
+    # --- stopping and writing ---
+
+    def _listen(self) -> dict[int, Any]:
+        """Turn SIGTERM and SIGINT into a clean stop after the present step."""
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            self._stop = signal.Signals(number).name
+
+        try:
+            return {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        except ValueError:  # not in the main thread: whoever started this thread listens
+            return {}
+
+    def _write(self, report: RunReport, phase: Phase, sums: dict[str, list[float]], *, last: bool) -> None:
+        settings = self.settings
+        if (last or self.step % settings.log_every == 0) and sums:
+            report.scalars(self.step, phase.name, {name: sum(v) / len(v) for name, v in sums.items()})
+            sums.clear()
+        if self.fabric.global_rank != 0:
+            return
+        if last or self.step % settings.sample_every == 0:
+            self._sheet(report)
+        if last or self.step % settings.checkpoint_every == 0:
+            checkpoints.save(self.folder / "checkpoints", self.checkpoint(), keep=settings.keep_checkpoints)
+
+    @torch.no_grad()
+    def _sheet(self, report: RunReport) -> None:
+        """The EMA's fills of the first samples of the stream, always the same ones."""
+        samples = [self.stream.sample(number) for number in range(self.settings.samples)]
+        image = torch.stack([torch.from_numpy(s[0]).permute(2, 0, 1).float() / 255 for s in samples])
+        mask = torch.stack([torch.from_numpy(s[1])[None].float() for s in samples])
+        image, mask = image.to(self.fabric.device), mask.to(self.fabric.device)
+        report.sheet(self.step, image, mask, self.ema(image, mask).image.float())
+
+
+def _seed_of(seed: int, step: int) -> int:
+    """A seed of its own for every step, so that a resumed run draws what an unbroken one draws."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)

@@ -1,0 +1,64 @@
+"""The methods without a network."""
+
+import sys
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+
+from inpaintkit.errors import ModelError
+from inpaintkit.filling.blend import from_bytes, to_bytes
+from inpaintkit.filling.classical import BIHARMONIC_LIMIT, CLASSICAL
+from inpaintkit.filling.engines import Engine
+from inpaintkit.filling.inpainter import Inpainter
+
+Draw = Callable[[int, int], np.ndarray]
+
+
+@pytest.mark.parametrize("name", list(CLASSICAL))
+def test_a_smooth_hole_comes_back(name: str, gradient: Draw) -> None:
+    photo = gradient(60, 80)
+    hole = np.zeros((60, 80), bool)
+    hole[20:40, 30:50] = True
+    wounded = np.where(hole[..., None], np.float32(1), from_bytes(photo))
+    engine: Engine = CLASSICAL[name]()
+    filled = engine(wounded, hole)
+    assert filled.dtype == np.float32
+    assert np.array_equal(filled[~hole], wounded[~hole])
+    assert np.abs(filled - from_bytes(photo))[hole].mean() < 0.05
+    assert engine.describe()["name"] == name == engine.name
+    assert engine.working_size is None
+
+
+@pytest.mark.parametrize(("name", "method"), [("telea", cv2.INPAINT_TELEA), ("ns", cv2.INPAINT_NS)])
+def test_opencv_methods_are_opencvs_own_at_radius_5(name: str, method: int) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    photo = cv2.GaussianBlur(photo, (0, 0), 3)
+    hole = np.zeros((300, 400), bool)
+    hole[50:90, 60:160] = hole[200:203, 20:380] = True
+    expected = cv2.inpaint(photo, hole.astype(np.uint8), 5, method)
+    assert np.array_equal(Inpainter(name)(photo, hole), expected), "filling by crops changes nothing"
+
+
+def test_opencv_methods_do_not_touch_16_bit_precision_of_known_pixels() -> None:
+    photo = np.random.default_rng(0).random((30, 40, 3), dtype=np.float32)
+    hole = np.zeros((30, 40), bool)
+    hole[10:20, 10:20] = True
+    filled = CLASSICAL["telea"]()(photo, hole)
+    assert np.array_equal(filled[~hole], photo[~hole])
+    assert np.array_equal(from_bytes(to_bytes(filled))[hole], filled[hole]), "the hole is in 8-bit steps"
+
+
+def test_biharmonic_refuses_a_hole_that_would_not_fit_in_memory() -> None:
+    side = int(BIHARMONIC_LIMIT**0.5) + 10
+    hole = np.zeros((side + 20, side + 20), bool)
+    hole[10:-10, 10:-10] = True
+    with pytest.raises(ModelError, match="at most 40000"):
+        CLASSICAL["biharmonic"]()(np.zeros((*hole.shape, 3), np.float32), hole)
+
+
+def test_biharmonic_without_scikit_image_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "skimage.restoration", None)
+    with pytest.raises(ModelError, match=r"inpaintkit\[classical\]"):
+        CLASSICAL["biharmonic"]()
