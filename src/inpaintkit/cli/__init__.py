@@ -27,6 +27,9 @@ VERBS = {
 }
 """Verb to the module that holds its `command`, and its line in `inpaintkit --help`."""
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells expect it."""
+
 EXTRAS = {
     "torch": "train",
     "lightning": "train",
@@ -68,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = _application()(given or ["--help"], standalone_mode=False, prog_name="inpaintkit")
         sys.stdout.flush()
+        if status == INTERRUPTED:  # some versions of the parser swallow the interrupt and return this
+            raise KeyboardInterrupt
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - nothing may be written at exit
         return 1
@@ -120,7 +125,7 @@ def _explained(error: BaseException) -> tuple[str, int] | None:
         case InpaintError():
             told = str(error), 2 if isinstance(error, UsageError) else 1
         case KeyboardInterrupt() | typer.Abort():
-            told = "interrupted", 130
+            told = "interrupted", INTERRUPTED
         case MemoryError():
             told = "not enough memory: fill a smaller photo, or close other programs", 1
         case ModuleNotFoundError() if (package := (error.name or "").partition(".")[0]) in EXTRAS:

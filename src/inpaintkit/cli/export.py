@@ -1,6 +1,7 @@
 """`inpaintkit export`: a run or weights file as ONNX for the light side, or as a weights file to share."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,11 +29,11 @@ def command(
         raise UsageError(f"{out.parent}: no such folder; make it first")
     if not source.exists():
         raise ModelError(f"{source}: no such run or file; give the --out folder of a training or a .safetensors file")
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of every package that is not installed
     from ..export import export_tensors
     from ..models.published import read_generator_file, save_generator
-    from ..recipes.start import read_run
 
-    tensors, description = read_run(source) if source.is_dir() else read_generator_file(source)
+    tensors, description = read_generator_file(source)
     description |= {"name": name or out.stem} | ({"licence": licence} if licence else {})
     report: dict[str, Any]
     if out.suffix == ".onnx":

@@ -5,11 +5,14 @@ import os
 import secrets
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import PhotoError, UsageError
+
+if TYPE_CHECKING:
+    from ..filling.inpainter import FillReport
 
 
 def command(
@@ -59,6 +62,17 @@ def command(
         "output": str(output),
         "photo": str(photo),
         "mask": str(mask),
+        **_facts(report),
+        "read_seconds": round(read_seconds, 3),
+        "write_seconds": round(time.perf_counter() - started, 3),
+        "notes": notes,
+    }
+    _print(facts, as_json)
+
+
+def _facts(report: "FillReport") -> dict[str, Any]:
+    """What the fill did, for programs."""
+    return {
         "model": report.model,
         "engine": report.runtime,
         "height": report.height,
@@ -68,11 +82,7 @@ def command(
         "regions": report.regions,
         "unchanged": report.hole_pixels == 0,
         "fill_seconds": round(report.seconds, 3),
-        "read_seconds": round(read_seconds, 3),
-        "write_seconds": round(time.perf_counter() - started, 3),
-        "notes": notes,
     }
-    _print(facts, as_json)
 
 
 def _copy(photo: Path, output: Path) -> None:

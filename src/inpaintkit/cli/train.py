@@ -1,6 +1,7 @@
 """`inpaintkit train`: parse, build the run, run it, print what came of it."""
 
 import json
+import logging
 import re
 from pathlib import Path
 from typing import Annotated
@@ -30,10 +31,13 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Train a system by a recipe on your own photos."""
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     limit = None if time_limit is None else seconds(time_limit)
+    from ..models.runtime import keep_freed_memory
     from ..recipes import read_recipe
     from ..recipes.start import start_training
 
+    keep_freed_memory()
     beginning = start_training(
         read_recipe(recipe, overrides or ()),
         data,

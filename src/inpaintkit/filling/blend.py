@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float32]
 
-SEAM_RING = 4
+SEAM_RING = 2
 """Pixels on either side of the rim whose colours are compared."""
 
 SEAM_SIGMA = 6.0

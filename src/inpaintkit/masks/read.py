@@ -98,7 +98,8 @@ def grow_mask(mask: np.ndarray, pixels: int) -> np.ndarray:
     known = np.logical_not(mask[rows, columns]).view(np.uint8)
     distance = cv2.distanceTransform(known, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     grown = mask.copy()
-    # Squared distances are whole numbers, so half a unit above the radius is a limit that rounding cannot move.
+    # Squared distances are whole numbers: half a unit above the radius is a limit that rounding the distances to single
+    # precision does not cross for any radius of practice (checked up to 600).
     grown[rows, columns] = distance <= np.sqrt(pixels * pixels + 0.5)
     return grown
 

@@ -14,6 +14,18 @@ from ..errors import ModelError, unknown_name
 from . import GENERATORS
 
 KEY = "inpaintkit"
+IN_RUN = "generator.safetensors"
+"""The file in a run's folder that holds the EMA generator of its newest checkpoint."""
+
+
+def weights_file(source: Path) -> Path:
+    """The weights file itself, or the one inside a run's folder. Raises: ModelError where there is none."""
+    path = source / IN_RUN if source.is_dir() else source
+    if not path.is_file():
+        raise ModelError(
+            f"{source}: not a weights file or a run with a checkpoint; give a .safetensors file or a training's --out"
+        )
+    return path
 
 
 def save_generator(path: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any], *, half: bool) -> None:
@@ -38,8 +50,9 @@ def save_generator(path: Path, tensors: Mapping[str, Tensor], description: Mappi
 def read_generator_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors (float32) and description of a file that `save_generator` wrote.
 
-    Raises: ModelError for a damaged file or one of another program.
+    `path` may also be a run's folder. Raises: ModelError for a damaged file or one of another program.
     """
+    path = weights_file(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

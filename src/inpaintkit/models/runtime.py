@@ -29,7 +29,7 @@ class TorchEngine:
         if precision not in PRECISIONS:
             raise UsageError(unknown_name("precision", precision, PRECISIONS))
         generator, self.description = load_generator(path)
-        self.name = name or path.stem
+        self.name = name or path.resolve().stem
         self.precision = precision
         self.size_multiple = int(generator.size_multiple)  # type: ignore[arg-type]
         self.working_size = int(self.description.get("working_size", self.description.get("training_size", 256)))

@@ -16,10 +16,10 @@ from ..data import BatchStream, SampleSettings, open_photos
 from ..errors import ModelError, UsageError
 from ..masks import SHAPES
 from ..models import SYSTEMS
-from ..models.published import load_matching, read_generator_file, save_generator
+from ..models.published import load_matching, read_generator_file
 from ..training import checkpoint as checkpoints
 from ..training.loop import LoopSettings, Training
-from . import OptimiserSection, Recipe, check_recipe
+from . import OptimiserSection, Recipe
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adadelta": lambda parameters, o: torch.optim.Adadelta(parameters, lr=o.lr, rho=o.rho, eps=o.eps or 1e-6),
@@ -78,44 +78,13 @@ def start_training(
         fabric=_fabric(recipe, accelerator),
         folder=out,
         record=_record(recipe),
+        description=_description(recipe),
         step=step,
     )
     if saved is not None:
         training.restore(saved)
         notes.append(f"resumed at step {saved.step}")
     return Beginning(training, tuple(notes))
-
-
-def publish(run: Path, path: Path, *, half: bool = True, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Write a run's EMA generator as a weights file; returns its description.
-
-    Raises: ModelError if the run has no readable checkpoint.
-    """
-    tensors, description = read_run(run)
-    description |= dict(extra or {})
-    save_generator(path, tensors, description, half=half)
-    return description
-
-
-def read_run(run: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The EMA generator's tensors and description from a run's newest readable checkpoint."""
-    saved, refused = checkpoints.newest(run / "checkpoints")
-    if saved is None:
-        reason = refused[0] if refused else "no checkpoint yet"
-        raise ModelError(f"{run}: not a run with a readable checkpoint ({reason}); give the --out folder of a training")
-    recipe = check_recipe(saved.record["recipe"])
-    description = {
-        "model": recipe.system,
-        "arguments": recipe.part_arguments("generator"),
-        "step": saved.step,
-        "phase": saved.record["phase"],
-        "photos_seen": saved.record["photos_seen"],
-        "recipe_sha256": recipe.sha256,
-        "training_size": recipe.data.size,
-        "holes": list(recipe.data.holes),
-        "version": __version__,
-    }
-    return saved.under("ema"), description
 
 
 def _newest(out: Path, resume: bool) -> tuple[checkpoints.Checkpoint | None, list[str]]:
@@ -187,8 +156,17 @@ def _record(recipe: Recipe) -> dict[str, Any]:
     """What every checkpoint says about where it comes from."""
     values: dict[str, Any] = recipe.model_dump(mode="json")
     values |= values.pop("parts")
+    versions = {"inpaintkit": __version__, "torch": torch.__version__, "python": platform.python_version()}
+    return {"recipe": values, "recipe_sha256": recipe.sha256, "versions": versions}
+
+
+def _description(recipe: Recipe) -> dict[str, Any]:
+    """How to build the generator, and what it learned from; the loop adds how far it came."""
     return {
-        "recipe": values,
+        "model": recipe.system,
+        "arguments": recipe.part_arguments("generator"),
         "recipe_sha256": recipe.sha256,
-        "versions": {"inpaintkit": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "training_size": recipe.data.size,
+        "holes": list(recipe.data.holes),
+        "version": __version__,
     }

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..data import BatchStream
 from ..errors import InpaintError
+from ..models.published import IN_RUN, save_generator
 from ..models.system import Batch, Losses, Objective
 from ..schedule import Phase, Update, batches_before, phase_at, total_steps
 from . import checkpoint as checkpoints
@@ -42,7 +43,7 @@ class Training:
     """A run in progress: networks and their optimisers by name, the schedule, and the step reached.
 
     `networks["generator"]` is the network whose exponential moving average becomes the weights people use.
-    `record` goes into every checkpoint as it is (recipe, versions).
+    `record` goes into every checkpoint as it is (recipe, versions), `description` into the published generator.
     """
 
     networks: dict[str, nn.Module]
@@ -54,6 +55,7 @@ class Training:
     fabric: Fabric
     folder: Path
     record: Mapping[str, Any]
+    description: Mapping[str, Any]
     step: int = 0
     ema: nn.Module = field(init=False)
 
@@ -78,11 +80,15 @@ class Training:
             packed, optimisers[name] = checkpoints.pack_optimiser(self.optimisers[name])
             tensors |= {f"optimisers/{name}/{key}": value for key, value in packed.items()}
         tensors |= {f"ema/{key}": value for key, value in self.ema.state_dict().items()}
-        position = {
+        return Checkpoint(self.step, tensors, {**self.record, **self._position(), "optimisers": optimisers})
+
+    def _position(self) -> dict[str, Any]:
+        """How far the run has come."""
+        return {
+            "step": self.step,
             "phase": phase_at(self.phases, max(self.step - 1, 0)).phase.name,
             "photos_seen": batches_before(self.phases, self.step) * self.stream.settings.batch,
         }
-        return Checkpoint(self.step, tensors, {**self.record, **position, "optimisers": optimisers})
 
     def restore(self, saved: Checkpoint) -> None:
         """Go on from `saved` exactly. Raises: InpaintError if it belongs to other networks."""
@@ -213,7 +219,13 @@ class Training:
         if last or self.step % settings.sample_every == 0:
             self._sheet(report)
         if last or self.step % settings.checkpoint_every == 0:
-            checkpoints.save(self.folder / "checkpoints", self.checkpoint(), keep=settings.keep_checkpoints)
+            self._save()
+
+    def _save(self) -> None:
+        """The checkpoint, and beside it the generator as people use it."""
+        checkpoints.save(self.folder / "checkpoints", self.checkpoint(), keep=self.settings.keep_checkpoints)
+        description = {**self.description, **self._position()}
+        save_generator(self.folder / IN_RUN, self.ema.state_dict(), description, half=False)
 
     @torch.no_grad()
     def _sheet(self, report: RunReport) -> None:

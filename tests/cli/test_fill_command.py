@@ -1,0 +1,246 @@
+"""`inpaintkit fill`, and the manners of the command line as a whole: one line per error, never half a file."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import inpaintkit
+from inpaintkit.cli import VERBS
+from inpaintkit.filling.inpainter import Inpainter
+
+
+def assert_one_line(outcome: Any, status: int, *words: str) -> None:
+    """The call failed with this status and said so in one line that holds these words."""
+    assert outcome.status == status, outcome
+    assert outcome.out == ""
+    assert outcome.err.startswith("inpaintkit: ")
+    assert outcome.err.count("\n") == 1
+    assert "Traceback" not in outcome.err
+    for word in words:
+        assert word in outcome.err, outcome.err
+
+
+def left_behind(scene: Any) -> set[str]:
+    """Files in the folder besides the photo and its mask."""
+    return {path.name for path in scene.folder.iterdir()} - {"photo.png", "mask.png"}
+
+
+@pytest.mark.parametrize("model", ["telea", "ns", "biharmonic"])
+def test_a_photo_is_filled(run: Any, scene: Any, model: str) -> None:
+    output = scene.folder / "ausgefüllt.png"
+    outcome = run("fill", scene.photo, "--mask", scene.mask, "-o", output, "--model", model)
+    assert outcome.status == 0, outcome
+    assert outcome.err == ""
+    assert outcome.out.count("\n") == 1
+    for word in (str(output), model, "5.8 %", "80 x 60", " s"):
+        assert word in outcome.out
+    filled = np.asarray(Image.open(output))
+    assert np.array_equal(filled[~scene.hole], scene.pixels[~scene.hole])
+    assert np.abs(filled.astype(int) - scene.pixels)[scene.hole].mean() < 8
+    assert left_behind(scene) == {output.name}
+
+
+def test_json_says_what_was_done(run: Any, scene: Any) -> None:
+    output = scene.folder / "out.png"
+    outcome = run("fill", scene.photo, "-m", scene.mask, "-o", output, "--model", "telea", "--json", "--grow", 2)
+    facts = json.loads(outcome.out)
+    assert (facts["output"], facts["model"], facts["engine"]) == (str(output), "telea", "classical")
+    assert (facts["height"], facts["width"], facts["regions"], facts["unchanged"]) == (60, 80, 1, False)
+    assert facts["hole_pixels"] > scene.hole.sum()
+    assert {"fill_seconds", "read_seconds", "write_seconds", "hole_ratio", "notes"} <= set(facts)
+
+
+def test_the_mask_as_grown_is_what_changes(run: Any, scene: Any) -> None:
+    scene.pixels[scene.hole] = 255
+    scene.pixels[18:36, 28:52] = 255  # the object is two pixels larger than its mask
+    Image.fromarray(scene.pixels).save(scene.photo)
+    output = scene.folder / "out.png"
+    run("fill", scene.photo, "-m", scene.mask, "-o", output, "--model", "ns", "--grow", 4)
+    filled = np.asarray(Image.open(output))
+    changed = (filled != scene.pixels).any(axis=2)
+    assert filled[18:36, 28:52].min(axis=2).max() < 255
+    assert not changed[:15].any()
+    assert not changed[:, :25].any()
+
+
+def test_an_empty_mask_copies_the_file_and_says_so(run: Any, scene: Any) -> None:
+    Image.fromarray(np.zeros((60, 80), np.uint8)).save(scene.mask)
+    output = scene.folder / "out.png"
+    outcome = run("fill", scene.photo, "-m", scene.mask, "-o", output, "--model", "telea")
+    assert outcome.status == 0
+    assert "the mask is empty, the photo is unchanged" in outcome.out
+    assert output.read_bytes() == scene.photo.read_bytes()
+    other = scene.folder / "out.tiff"
+    assert run("fill", scene.photo, "-m", scene.mask, "-o", other, "--model", "telea").status == 0
+    assert np.array_equal(np.asarray(Image.open(other)), scene.pixels)
+    assert left_behind(scene) == {"out.png", "out.tiff"}
+
+
+def test_an_empty_mask_does_not_recompress_a_jpeg(run: Any, scene: Any) -> None:
+    photo, output = scene.folder / "photo.jpg", scene.folder / "out.jpeg"
+    Image.fromarray(scene.pixels).save(photo, quality=60)
+    Image.fromarray(np.zeros((60, 80), np.uint8)).save(scene.mask)
+    facts = json.loads(run("fill", photo, "-m", scene.mask, "-o", output, "--model", "telea", "--json").out)
+    assert facts["unchanged"] is True
+    assert output.read_bytes() == photo.read_bytes()
+
+
+def test_a_full_mask_fails(run: Any, scene: Any) -> None:
+    Image.fromarray(np.full((60, 80), 255, np.uint8)).save(scene.mask)
+    outcome = run("fill", scene.photo, "-m", scene.mask, "-o", scene.folder / "out.png", "--model", "telea")
+    assert_one_line(outcome, 1, "every pixel")
+    assert left_behind(scene) == set()
+
+
+def test_a_mask_of_another_size_fails(run: Any, scene: Any) -> None:
+    Image.fromarray(np.full((80, 60), 255, np.uint8)).save(scene.mask)
+    outcome = run("fill", scene.photo, "-m", scene.mask, "-o", scene.folder / "out.png", "--model", "telea")
+    assert_one_line(outcome, 1, "80", "60")
+    assert left_behind(scene) == set()
+
+
+@pytest.mark.parametrize("content", [b"", b"no photo at all", b"\x89PNG\r\n\x1a\n", None])
+@pytest.mark.parametrize("which", ["photo", "mask"])
+def test_a_file_that_is_no_photo_fails(run: Any, scene: Any, which: str, content: bytes | None) -> None:
+    path = getattr(scene, which)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if content is None else content)
+    outcome = run("fill", scene.photo, "-m", scene.mask, "-o", scene.folder / "out.png", "--model", "telea")
+    assert_one_line(outcome, 1, path.name)
+    assert left_behind(scene) == set()
+
+
+def test_missing_files_and_folders_fail(run: Any, scene: Any) -> None:
+    gone = scene.folder / "gone.png"
+    assert_one_line(run("fill", gone, "-m", scene.mask, "-o", scene.folder / "o.png", "--model", "ns"), 1, "gone.png")
+    assert_one_line(run("fill", scene.photo, "-m", gone, "-o", scene.folder / "o.png", "--model", "ns"), 1, "gone.png")
+    nowhere = scene.folder / "nowhere" / "o.png"
+    assert_one_line(run("fill", scene.photo, "-m", scene.mask, "-o", nowhere, "--model", "ns"), 1, "nowhere")
+    assert_one_line(run("fill", scene.photo, "-m", scene.mask, "-o", scene.folder, "--model", "ns"), 1)
+    assert_one_line(run("fill", scene.photo, "-m", scene.mask, "-o", scene.folder / "o.xyz", "--model", "ns"), 1, "xyz")
+    assert left_behind(scene) == set()
+
+
+def test_an_output_that_exists_needs_force(run: Any, scene: Any) -> None:
+    output = scene.folder / "out.png"
+    output.write_bytes(b"precious")
+    arguments = ("fill", scene.photo, "-m", scene.mask, "-o", output, "--model", "telea")
+    assert_one_line(run(*arguments), 2, "exists", "--force")
+    assert output.read_bytes() == b"precious"
+    assert run(*arguments, "--force").status == 0
+    assert np.asarray(Image.open(output)).shape == (60, 80, 3)
+
+
+def test_the_photo_itself_may_be_overwritten_with_force(run: Any, scene: Any) -> None:
+    outcome = run("fill", scene.photo, "-m", scene.mask, "-o", scene.photo, "--model", "telea", "--force")
+    assert outcome.status == 0
+    assert np.array_equal(np.asarray(Image.open(scene.photo))[~scene.hole], scene.pixels[~scene.hole])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--model", "telae"], ["did you mean 'telea'"]),
+        (["--model", "gone.onnx"], ["gone.onnx", "does not exist"]),
+        (["--model", "telea", "--engine", "tourch"], ["did you mean 'torch'"]),
+        (["--model", "telea", "--precision", "float16"], ["valid are bfloat16, float32"]),
+        (["--model", "telea", "--postprocess", "poison"], ["did you mean 'poisson'"]),
+        (["--model", "telea", "--grow", "-3"], ["-3"]),
+        (["--model", "telea", "--grow", "many"], ["--grow", "integer"]),
+        (["--modle", "telea"], ["--modle"]),
+    ],
+)
+def test_wrong_usage_is_status_2(run: Any, scene: Any, options: list[str], words: list[str]) -> None:
+    outcome = run("fill", scene.photo, "-m", scene.mask, "-o", scene.folder / "out.png", *options)
+    assert_one_line(outcome, 2, *words)
+    assert left_behind(scene) == set()
+
+
+def test_missing_arguments_are_wrong_usage(run: Any, scene: Any) -> None:
+    assert_one_line(run("fill"), 2)
+    assert_one_line(run("fill", scene.photo), 2)
+    assert_one_line(run("fil"), 2, "did you mean 'fill'")
+    assert_one_line(run("--wrong"), 2, "--wrong")
+
+
+def test_damaged_weights_fail(run: Any, scene: Any) -> None:
+    model = scene.folder / "broken.onnx"
+    model.write_bytes(b"not a model")
+    outcome = run("fill", scene.photo, "-m", scene.mask, "-o", scene.folder / "out.png", "--model", model)
+    assert_one_line(outcome, 1, "broken.onnx", "not a readable ONNX file")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (MemoryError(), 1, "not enough memory"),
+        (PermissionError(13, "Permission denied", "x.png"), 1, "Permission denied 'x.png'"),
+        (ModuleNotFoundError("No module named 'torch'", name="torch"), 1, "pip install 'inpaintkit[train]'"),
+    ],
+)
+def test_what_goes_wrong_on_the_way_is_one_line(
+    run: Any, scene: Any, monkeypatch: pytest.MonkeyPatch, error: BaseException, status: int, words: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(Inpainter, "fill_photo_reported", fail)
+    outcome = run("fill", scene.photo, "-m", scene.mask, "-o", scene.folder / "out.png", "--model", "telea")
+    assert_one_line(outcome, status, words)
+    assert left_behind(scene) == set()
+
+
+def test_a_defect_of_ours_is_not_hidden(run: Any, scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Inpainter, "fill_photo_reported", fail)
+    with pytest.raises(ZeroDivisionError):
+        run("fill", scene.photo, "-m", scene.mask, "-o", scene.folder / "out.png", "--model", "telea")
+
+
+def test_conversions_are_named_on_standard_error(run: Any, scene: Any) -> None:
+    photo, output = scene.folder / "photo.jpg", scene.folder / "out.png"
+    Image.fromarray(scene.pixels).convert("CMYK").save(photo)
+    outcome = run("fill", photo, "-m", scene.mask, "-o", output, "--model", "telea")
+    assert outcome.status == 0, outcome
+    assert outcome.err.startswith("note: ")
+    assert "CMYK" in outcome.err
+
+
+def test_version_and_help(run: Any) -> None:
+    assert run("--version").out.strip() == f"inpaintkit {inpaintkit.__version__}"
+    shown = run("--help")
+    assert shown.status == 0
+    assert run().out == shown.out
+    for verb in VERBS:
+        assert verb in shown.out
+
+
+@pytest.mark.parametrize("verb", ["fill", "demo", "doctor"])
+def test_help_is_quick_and_light(verb: str) -> None:
+    source = Path(inpaintkit.__file__).parents[1]
+    code = (
+        "import sys; from inpaintkit.cli import main; status = main(sys.argv[1:]);"
+        "print(sorted({'numpy', 'cv2', 'torch', 'onnxruntime'} & set(sys.modules)), file=sys.stderr); sys.exit(status)"
+    )
+    started = time.perf_counter()
+    finished = subprocess.run(
+        [sys.executable, "-c", code, verb, "--help"],
+        env={**os.environ, "PYTHONPATH": str(source)},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert "Usage: inpaintkit" in finished.stdout
+    assert finished.stderr.strip() == "[]"
+    assert time.perf_counter() - started < 5, "well under one second on an idle machine"

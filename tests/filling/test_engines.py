@@ -1,0 +1,184 @@
+"""One door for every model: names, files, runtimes, and what is said when one cannot be opened."""
+
+import hashlib
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inpaintkit import weights
+from inpaintkit.errors import ModelError, UsageError
+from inpaintkit.filling.engines import Engine, model_names, open_engine
+
+MakeModel = Callable[..., Path]
+
+
+class StandIn:
+    """Takes the torch engine's place."""
+
+    runtime = "torch"
+    working_size = 64
+
+    def __init__(self, path: Path, *, precision: str) -> None:
+        self.path, self.precision, self.name = path, precision, path.stem
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """The image as it is."""
+        return image
+
+    def describe(self) -> dict[str, Any]:
+        """Its name."""
+        return {"name": self.name}
+
+
+@pytest.fixture
+def torch_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A torch side without torch."""
+    module = ModuleType("inpaintkit.models.runtime")
+    module.TorchEngine = StandIn  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "inpaintkit.models", ModuleType("inpaintkit.models"))
+    monkeypatch.setitem(sys.modules, "inpaintkit.models.runtime", module)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+
+
+@pytest.fixture
+def shipped(own_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of weights in which `default` is a tiny model with a card."""
+    onnx = own_model("default.onnx")
+    torch_file = onnx.with_suffix(".safetensors")
+    torch_file.write_bytes(b"weights")
+    digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in (onnx, torch_file)}
+    card = {"sha256": digests, "terms": "for tests", "training_size": 64}
+    onnx.with_suffix(".json").write_text(json.dumps(card), encoding="utf-8")
+    entry = weights.WeightsEntry("default", onnx, torch_file, onnx.with_suffix(".json"))
+    monkeypatch.setitem(weights.CATALOGUE, "default", entry)
+    return onnx
+
+
+@pytest.mark.parametrize("name", ["telea", "ns", "biharmonic"])
+def test_classical_methods_by_name(name: str) -> None:
+    engine = open_engine(name)
+    assert isinstance(engine, Engine)
+    assert engine.name == name
+    assert open_engine(name, "torch").name == name, "--engine concerns networks only"
+
+
+def test_an_onnx_file(own_model: MakeModel) -> None:
+    engine = open_engine(own_model(), threads=1)
+    assert isinstance(engine, Engine)
+    assert (engine.name, engine.runtime) == ("own", "onnx")
+
+
+def test_a_file_name_that_is_not_ascii(own_model: MakeModel) -> None:
+    assert open_engine(str(own_model("köpfe und füße.onnx"))).runtime == "onnx"
+
+
+def test_an_unknown_name_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean 'telea'"):
+        open_engine("tela")
+    assert {"default", "glcic", "telea", "ns", "biharmonic"} == set(model_names())
+
+
+@pytest.mark.parametrize(("runtime", "precision", "near"), [("onx", "float32", "onnx"), ("onnx", "float3", "float32")])
+def test_unknown_options_name_the_nearest(runtime: str, precision: str, near: str) -> None:
+    with pytest.raises(UsageError, match=f"did you mean '{near}'"):
+        open_engine("telea", runtime, precision)
+
+
+@pytest.mark.parametrize("name", ["gone.onnx", "gone.safetensors"])
+def test_a_missing_file_is_said_to_be_missing(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        open_engine(tmp_path / name)
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"pickle")
+    with pytest.raises(ModelError, match=r"unknown kind, expected \.onnx"):
+        open_engine(path)
+
+
+def test_runtimes_that_do_not_fit_the_file(own_model: MakeModel, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--engine torch cannot run it"):
+        open_engine(own_model(), "torch")
+    with pytest.raises(UsageError, match="needs --engine torch"):
+        open_engine(own_model(), precision="bfloat16")
+    with pytest.raises(UsageError, match="export it first"):
+        open_engine(tmp_path, "onnx")
+
+
+def test_a_run_and_its_weights_go_to_torch(torch_runtime: None, tmp_path: Path) -> None:
+    weights_file = tmp_path / "generator.safetensors"
+    weights_file.write_bytes(b"")
+    for path in (tmp_path, weights_file):
+        engine = open_engine(path, precision="bfloat16")
+        assert isinstance(engine, StandIn)
+        assert (engine.path, engine.precision) == (path, "bfloat16")
+
+
+def test_without_torch_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModelError, match=r"pip install 'inpaintkit\[train\]'"):
+        open_engine(tmp_path)
+
+
+def test_the_bundled_default(shipped: Path) -> None:
+    engine = open_engine("default")
+    assert (engine.name, engine.runtime, engine.working_size) == ("default", "onnx", 64)
+    assert weights.bundled("default").terms == "for tests"
+
+
+@pytest.mark.parametrize(("runtime", "precision"), [("torch", "float32"), ("auto", "bfloat16")])
+def test_the_bundled_default_in_torch(shipped: Path, torch_runtime: None, runtime: str, precision: str) -> None:
+    engine = open_engine("default", runtime, precision)
+    assert isinstance(engine, StandIn)
+    assert engine.path == shipped.with_suffix(".safetensors")
+    assert (engine.name, engine.precision) == ("default", precision)
+
+
+def test_damaged_weights_are_noticed(shipped: Path, torch_runtime: None) -> None:
+    content = bytearray(shipped.read_bytes())
+    content[len(content) // 2] ^= 1
+    shipped.write_bytes(content)
+    with pytest.raises(ModelError, match=r"default\.onnx is damaged: reinstall"):
+        open_engine("default")
+    shipped.with_suffix(".safetensors").write_bytes(b"other")
+    with pytest.raises(ModelError, match=r"default\.safetensors is damaged"):
+        open_engine("default", "torch")
+
+
+@pytest.mark.parametrize("card", ["{", "[]", '{"terms": "x"}', '{"sha256": {"other.onnx": "00"}}'])
+def test_a_damaged_card_is_noticed(shipped: Path, card: str) -> None:
+    shipped.with_suffix(".json").write_text(card, encoding="utf-8")
+    with pytest.raises(ModelError, match="card"):
+        open_engine("default")
+
+
+def test_missing_weights_name_a_way_out(shipped: Path) -> None:
+    shipped.unlink()
+    with pytest.raises(ModelError, match="reinstall inpaintkit, or use a model that needs no weights"):
+        open_engine("default")
+
+
+def test_unknown_bundled_names() -> None:
+    with pytest.raises(UsageError, match="did you mean 'default'"):
+        weights.bundled("defualt")
+
+
+@pytest.mark.parametrize("name", list(weights.CATALOGUE))
+def test_what_ships_is_whole(name: str) -> None:
+    entry = weights.CATALOGUE[name]
+    if not entry.card.exists():
+        pytest.skip("no weights in this checkout")
+    entry = weights.bundled(name)
+    for file in filter(None, (entry.onnx, entry.safetensors)):
+        entry.verified(file)
+    assert entry.terms != "not stated"
+    assert entry.training_size
+    assert 0 < entry.size_bytes < 30_000_000

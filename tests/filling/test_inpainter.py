@@ -1,0 +1,287 @@
+"""Photos of every kind and size come back whole, with every known pixel as it was."""
+
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import inpaintkit
+from inpaintkit import Inpainter, fill
+from inpaintkit.errors import MaskError, PhotoError, UsageError
+from inpaintkit.photo import Photo, read_photo
+
+Draw = Callable[[int, int], np.ndarray]
+MakeModel = Callable[..., Path]
+DTYPES = ["uint8", "uint16", "float16", "float32", "float64"]
+
+
+def picture(shape: tuple[int, ...], dtype: str, seed: int = 0) -> np.ndarray:
+    """Noise that uses the whole range of a number format."""
+    values = np.random.default_rng(seed).random(shape)
+    return (values * np.iinfo(dtype).max).astype(dtype) if dtype.startswith("u") else values.astype(dtype)
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    channels=st.sampled_from([None, 1, 2, 3, 4]),
+    dtype=st.sampled_from(DTYPES),
+    density=st.sampled_from([0.0, 0.01, 0.3, 0.9]),
+    seed=st.integers(0, 2**32 - 1),
+    model=st.sampled_from(["telea", "ns"]),
+)
+def test_known_pixels_come_back_bit_for_bit(
+    height: int, width: int, channels: int | None, dtype: str, density: float, seed: int, model: str
+) -> None:
+    shape = (height, width) if channels is None else (height, width, channels)
+    image = picture(shape, dtype, seed)
+    mask = np.random.default_rng(seed).random((height, width)) < density
+    before = image.copy(), mask.copy()
+    if mask.all():
+        with pytest.raises(MaskError, match="every pixel"):
+            fill(image, mask, model=model)
+        return
+    result = fill(image, mask, model=model)
+    assert result.dtype == image.dtype
+    assert result.shape == image.shape
+    assert np.array_equal(result[~mask], image[~mask])
+    assert not np.shares_memory(result, image)
+    assert np.array_equal(image, before[0])
+    assert np.array_equal(mask, before[1])
+    if channels in (2, 4):
+        assert np.array_equal(result[..., -1], image[..., -1]), "alpha is kept"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(50, 70), (50, 70, 1), (50, 70, 3), (50, 70, 4)])
+def test_a_network_keeps_known_pixels_in_every_format(own_model: MakeModel, shape: tuple[int, ...], dtype: str) -> None:
+    image = picture(shape, dtype)
+    mask = np.zeros(shape[:2], bool)
+    mask[10:30, 20:45] = True
+    result = fill(image, mask, model=own_model())
+    assert result.dtype == image.dtype
+    assert np.array_equal(result[~mask], image[~mask])
+    assert not np.array_equal(result[mask], image[mask])
+
+
+@pytest.mark.parametrize("working_size", [None, 16, 48, 200])
+@pytest.mark.parametrize("postprocess", [None, "poisson"])
+def test_known_pixels_survive_shrinking_blending_and_postprocessing(
+    watchful: Any, working_size: int | None, postprocess: str | None
+) -> None:
+    image = picture((150, 180, 3), "uint16")
+    mask = np.zeros((150, 180), bool)
+    mask[20:90, 30:120] = mask[100:104, 5:170] = True
+    result = Inpainter(watchful(working_size), postprocess=postprocess)(image, mask)
+    assert np.array_equal(result[~mask], image[~mask])
+    assert not np.array_equal(result[mask], image[mask])
+
+
+def test_what_the_hole_held_has_no_influence(own_model: MakeModel, gradient: Draw) -> None:
+    image = gradient(200, 240)
+    mask = np.zeros((200, 240), bool)
+    mask[40:140, 50:160] = mask[170:176, 10:230] = True
+    other = image.copy()
+    other[mask] = np.random.default_rng(0).integers(0, 256, (int(mask.sum()), 3))
+    for model in (own_model(), "telea", "ns"):
+        for postprocess in (None, "poisson"):
+            results = [fill(each, mask, model=model, postprocess=postprocess) for each in (image, other)]
+            assert np.array_equal(*results), (model, postprocess)
+
+
+def test_the_hole_gets_what_the_engine_says(watchful: Any) -> None:
+    image = np.zeros((100, 100, 3), np.uint8)
+    mask = np.zeros((100, 100), bool)
+    mask[30:70, 30:70] = True
+    for dtype, expected in (("uint8", 204), ("uint16", 52428), ("float64", 0.8)):
+        filled = Inpainter(watchful(None, level=0.8))(image.astype(dtype), mask)
+        assert filled[50, 50] == pytest.approx(expected, rel=1e-6)
+
+
+def test_engines_see_zeros_in_the_hole_and_at_most_their_working_size(watchful: Any) -> None:
+    engine = watchful(64)
+    image = picture((300, 400, 3), "uint8")
+    mask = np.zeros((300, 400), bool)
+    mask[50:250, 100:250] = mask[5:9, 5:395] = True
+    Inpainter(engine)(image, mask)
+    assert len(engine.seen) > 1
+    for crop, hole in engine.seen:
+        assert max(crop.shape[:2]) <= 64
+        assert crop.dtype == np.float32
+        assert hole.any()
+        assert not hole.all()
+        assert crop.min() >= 0
+        assert crop.max() <= 1
+
+
+def test_what_one_crop_filled_is_known_to_the_next(watchful: Any) -> None:
+    engine = watchful(64, level=0.25)
+    mask = np.zeros((400, 60), bool)
+    mask[10:390, 30:34] = True
+    Inpainter(engine)(np.ones((400, 60, 3), np.float32), mask)
+    assert len(engine.seen) > 2
+    second, hole = engine.seen[1]
+    assert (second[~hole] < 0.9).any(), "the part of the stroke that the first crop filled"
+
+
+def test_a_grey_photo_stays_grey(own_model: MakeModel) -> None:
+    grey = picture((60, 60), "uint8")
+    mask = np.zeros((60, 60), bool)
+    mask[20:40, 20:40] = True
+    photo = Photo(np.repeat(grey[..., None], 3, axis=2), grey=True)
+    whole = Inpainter(own_model()).fill_photo(photo, mask).pixels
+    assert np.array_equal(whole[..., 0], whole[..., 1])
+    assert np.array_equal(whole[..., 0], whole[..., 2])
+    assert np.array_equal(whole[..., 0], fill(grey, mask, model=own_model()))
+
+
+def test_grow_widens_the_hole_and_only_the_hole(watchful: Any) -> None:
+    image = picture((90, 90, 3), "uint8")
+    mask = np.zeros((90, 90), bool)
+    mask[40:50, 40:50] = True
+    result = Inpainter(watchful(None, level=0.5), grow=4)(image, mask)
+    changed = (result != image).any(axis=2)
+    assert changed[37, 45]
+    assert not changed[35, 45]
+    assert not changed[:, :36].any()
+    with pytest.raises(MaskError, match="after growing it by 200 px"):
+        Inpainter(watchful(None), grow=200)(image, mask)
+
+
+def test_an_empty_mask_gives_an_equal_copy(watchful: Any) -> None:
+    engine = watchful()
+    image = picture((30, 40, 3), "uint8")
+    result = Inpainter(engine, grow=5)(image, np.zeros((30, 40), bool))
+    assert np.array_equal(result, image)
+    assert not np.shares_memory(result, image)
+    assert engine.seen == []
+
+
+def test_the_report_says_what_was_done(watchful: Any) -> None:
+    mask = np.zeros((100, 200), bool)
+    mask[10:20, 10:30] = True
+    photo, report = Inpainter(watchful()).fill_photo_reported(Photo(picture((100, 200, 3), "uint8")), mask)
+    assert (report.model, report.runtime, report.height, report.width) == ("watchful", "test", 100, 200)
+    assert (report.hole_pixels, report.hole_ratio, report.regions) == (200, 0.01, 1)
+    assert report.seconds >= 0
+    assert photo.size == (100, 200)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "I;16"])
+def test_pil_images_come_back_in_their_mode(mode: str) -> None:
+    shape = {"L": (20, 30), "I;16": (20, 30), "LA": (20, 30, 2), "RGB": (20, 30, 3), "RGBA": (20, 30, 4)}[mode]
+    image = Image.fromarray(picture(shape, "uint16" if mode == "I;16" else "uint8"))
+    assert image.mode == mode
+    image.info = {"icc_profile": b"profile", "dpi": (300, 300)}
+    mask = np.zeros((20, 30), bool)
+    mask[5:12, 6:20] = True
+    before = np.asarray(image).copy()
+    result = fill(image, Image.fromarray(mask), model="telea")
+    assert isinstance(result, Image.Image)
+    assert (result.mode, result.size, result.info) == (mode, image.size, image.info)
+    assert np.array_equal(np.asarray(result)[~mask], np.asarray(image)[~mask])
+    assert np.array_equal(np.asarray(image), before)
+
+
+def test_a_palette_image_comes_back_in_colour(gradient: Draw) -> None:
+    image = Image.fromarray(gradient(20, 30)).quantize(16)
+    mask = np.zeros((20, 30), bool)
+    mask[5:12, 6:20] = True
+    result = fill(image, mask, model="telea")
+    assert result.mode == "RGB"
+    assert np.array_equal(np.asarray(result)[~mask], np.asarray(image.convert("RGB"))[~mask])
+    with pytest.raises(PhotoError, match="mode CMYK"):
+        fill(Image.new("CMYK", (30, 20)), mask, model="telea")
+
+
+def test_paths_give_a_pil_image(tmp_path: Path, gradient: Draw) -> None:
+    mask = np.zeros((20, 30), bool)
+    mask[5:12, 6:20] = True
+    photo, mask_file = tmp_path / "Fóto.png", tmp_path / "mask.png"
+    Image.fromarray(gradient(20, 30)).save(photo)
+    Image.fromarray(mask).save(mask_file)
+    for given_photo, given_mask in ((photo, mask_file), (str(photo), str(mask_file)), (photo, mask)):
+        result = fill(given_photo, given_mask, model="telea")
+        assert isinstance(result, Image.Image)
+        assert np.array_equal(np.asarray(result), fill(gradient(20, 30), mask, model="telea"))
+    assert np.array_equal(read_photo(photo).pixels, gradient(20, 30))
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (np.zeros((4, 5, 3), np.int32), "type int32"),
+        (np.zeros((4, 5, 3), bool), "type bool"),
+        (np.full((4, 5, 3), np.nan), "NaN"),
+        (np.full((4, 5, 3), np.inf, np.float32), "infinite"),
+        (np.full((4, 5, 3), 1.5), "ranges from 1.5"),
+        (np.full((4, 5, 3), -0.1), "ranges from -0.1"),
+        (np.zeros((3, 4, 5), np.uint8), r"shape \(3, 4, 5\)"),
+        (np.zeros((4, 0, 3), np.uint8), r"shape \(4, 0, 3\)"),
+        (np.zeros(4, np.uint8), r"shape \(4,\)"),
+        ([[1, 2], [3, 4]], "image is a list"),
+        (None, "image is a NoneType"),
+    ],
+)
+def test_images_that_are_none(image: Any, expected: str) -> None:
+    with pytest.raises(PhotoError, match=expected):
+        fill(image, np.zeros((4, 5), bool), model="telea")
+
+
+def test_a_mask_of_another_size_is_an_error() -> None:
+    with pytest.raises(MaskError):
+        fill(np.zeros((4, 5, 3), np.uint8), np.zeros((5, 4), bool), model="telea")
+
+
+def test_unknown_options() -> None:
+    with pytest.raises(UsageError, match="did you mean 'poisson'"):
+        Inpainter("telea", postprocess="poison")
+    with pytest.raises(UsageError, match="0 or more"):
+        Inpainter("telea", grow=-1)
+    with pytest.raises(TypeError):
+        fill(np.zeros((4, 5, 3), np.uint8), np.zeros((4, 5), bool), model="telea", sharpness=3)
+
+
+def test_a_model_is_opened_once_and_again_when_it_changes(own_model: MakeModel, gradient: Draw) -> None:
+    from inpaintkit.filling import inpainter
+
+    mask = np.zeros((20, 30), bool)
+    mask[5:12, 6:20] = True
+    path = own_model()
+    inpainter._opened.cache_clear()
+    for _ in range(3):
+        fill(gradient(20, 30), mask, model=path)
+    assert inpainter._opened.cache_info().misses == 1
+    own_model(training_size=32)
+    fill(gradient(20, 30), mask, model=path)
+    assert inpainter._opened.cache_info().misses == 2
+
+
+def test_a_small_hole_in_12_megapixels_costs_its_crop(watchful: Any) -> None:
+    image = np.zeros((3000, 4000, 3), np.uint8)
+    mask = np.zeros((3000, 4000), bool)
+    mask[1000:1300, 2000:2300] = True
+    engine = watchful(256)
+    inpainter = Inpainter(engine)
+    tracemalloc.start()
+    inpainter(image, mask)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [crop.shape for crop, _ in engine.seen] == [(256, 256, 3)]
+    one_copy = image.nbytes + mask.nbytes
+    assert peak < 1.75 * one_copy, "a float copy of the photo alone would be four times as large"
+
+
+def test_the_facade_is_lazy_and_lists_its_names() -> None:
+    assert inpaintkit.fill is fill
+    assert inpaintkit.Inpainter is Inpainter
+    assert {"fill", "Inpainter", "__version__"} <= set(dir(inpaintkit))
+    with pytest.raises(AttributeError, match="no attribute 'fll'"):
+        _ = inpaintkit.fll
