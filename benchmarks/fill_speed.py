@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
@@ -126,23 +127,22 @@ def prepare_frame(shape: tuple[int, int]) -> tuple["NDArray[np.float32]", "NDArr
     return image, hole
 
 
-def prepare_crop(onnx: str) -> tuple["NDArray[np.uint8]", "NDArray[np.bool_]", tuple[int, int]]:
-    """The crop that the photo's hole is filled in, its hole, and the size at which the engine sees it."""
-    from inpaintkit.filling.engines import open_engine
+def prepare_crop(working_size: int | None) -> tuple["NDArray[np.uint8]", "NDArray[np.bool_]", tuple[int, int]]:
+    """The crop that the photo's hole is filled in, its hole, and the size at which the network sees it."""
     from inpaintkit.filling.regions import plan_regions
 
     hole = draw_hole(*PHOTO_SHAPE, side=HOLE_SIDE_PX)
-    (region,) = plan_regions(hole, open_engine(onnx).working_size)
+    (region,) = plan_regions(hole, working_size)
     return draw_photo(*PHOTO_SHAPE)[region.window].copy(), region.holes, region.working_shape
 
 
-def working_frame(onnx: str) -> tuple["NDArray[np.float32]", "NDArray[np.bool_]"]:
-    """That crop as the engine gets it."""
+def prepare_working_frame(working_size: int | None) -> tuple["NDArray[np.float32]", "NDArray[np.bool_]"]:
+    """That crop as the network gets it."""
     import numpy as np
 
     from inpaintkit.filling.regions import shrink_crop
 
-    pixels, hole, working_shape = prepare_crop(onnx)
+    pixels, hole, working_shape = prepare_crop(working_size)
     return shrink_crop(pixels.astype(np.float32) / np.float32(255), hole, working_shape)
 
 
@@ -153,8 +153,11 @@ def eager_fill(spec: dict[str, Any]) -> Callable[[], "NDArray[Any]"]:
     from inpaintkit.models.published import load_generator
     from inpaintkit.tensors import composite
 
-    pixels, hole = working_frame(spec["onnx"]) if spec["case"] == "photo" else prepare_frame(tuple(spec["shape"]))
-    generator, _ = load_generator(Path(spec["weights"]))
+    generator, description = load_generator(Path(spec["weights"]))
+    if spec["case"] == "photo":
+        pixels, hole = prepare_working_frame(description.get("working_size", description.get("training_size", 256)))
+    else:
+        pixels, hole = prepare_frame(tuple(spec["shape"]))
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous()
     mask = torch.from_numpy(hole)[None, None].float()
 
@@ -165,18 +168,26 @@ def eager_fill(spec: dict[str, Any]) -> Callable[[], "NDArray[Any]"]:
     return run
 
 
-def engine_fill(spec: dict[str, Any]) -> Callable[[], "NDArray[Any]"]:
-    """One of the package's engines on a frame."""
+def light_fill(spec: dict[str, Any]) -> Callable[[], "NDArray[Any]"]:
+    """The light engine on a frame, or on the photo's crop as the network gets it."""
     from inpaintkit.filling.engines import open_engine
 
-    image, hole = working_frame(spec["onnx"]) if spec["variant"] == "engine" else prepare_frame(tuple(spec["shape"]))
-    if spec["variant"] == "bfloat16":
-        engine = open_engine(spec["weights"], "torch", "bfloat16")
-        from inpaintkit.models.runtime import keep_freed_memory
-
-        keep_freed_memory()
+    engine = open_engine(spec["onnx"], threads=spec["threads"])
+    if spec["case"] == "photo":
+        image, hole = prepare_working_frame(engine.working_size)
     else:
-        engine = open_engine(spec["onnx"], threads=spec["threads"])
+        image, hole = prepare_frame(tuple(spec["shape"]))
+    return lambda: engine(image, hole)
+
+
+def bfloat16_fill(spec: dict[str, Any]) -> Callable[[], "NDArray[Any]"]:
+    """The torch engine in bfloat16, as `inpaintkit fill` sets it up."""
+    from inpaintkit.filling.engines import open_engine
+    from inpaintkit.models.runtime import keep_freed_memory
+
+    engine = open_engine(spec["weights"], "torch", "bfloat16")
+    keep_freed_memory()
+    image, hole = prepare_frame(tuple(spec["shape"]))
     return lambda: engine(image, hole)
 
 
@@ -186,7 +197,7 @@ def photo_fill(spec: dict[str, Any]) -> Callable[[], "NDArray[Any]"]:
 
     inpainter = Inpainter(spec["onnx"], threads=spec["threads"])
     if spec["variant"] == "crop":
-        pixels, hole, _ = prepare_crop(spec["onnx"])
+        pixels, hole, _ = prepare_crop(inpainter.engine.working_size)
     else:
         pixels, hole = draw_photo(*PHOTO_SHAPE), draw_hole(*PHOTO_SHAPE, side=HOLE_SIDE_PX)
     return lambda: inpainter(pixels, hole)
@@ -194,9 +205,9 @@ def photo_fill(spec: dict[str, Any]) -> Callable[[], "NDArray[Any]"]:
 
 PREPARE: dict[str, Callable[[dict[str, Any]], Callable[[], "NDArray[Any]"]]] = {
     "eager": eager_fill,
-    "light": engine_fill,
-    "bfloat16": engine_fill,
-    "engine": engine_fill,
+    "light": light_fill,
+    "bfloat16": bfloat16_fill,
+    "engine": light_fill,
     "photo": photo_fill,
     "crop": photo_fill,
 }
@@ -251,8 +262,8 @@ def time_files(repeats: int) -> dict[str, dict[str, float]]:
     photo = Photo(pixels=draw_photo(*PHOTO_SHAPE))
     found = {}
     for name in ("JPEG", "PNG"):
-        encoded, encode_s = _median_seconds(lambda name=name: encode_photo(photo, name), repeats)
-        _, decode_s = _median_seconds(lambda encoded=encoded: decode_photo(encoded), repeats)
+        encoded, encode_s = _median_seconds(partial(encode_photo, photo, name), repeats)
+        _, decode_s = _median_seconds(partial(decode_photo, encoded), repeats)
         found[name] = {"decode_s": decode_s, "encode_s": encode_s, "megabytes": len(encoded) / 1e6}
     return found
 

@@ -210,7 +210,7 @@ def test_drawn_pictures_are_packed_small_and_exactly() -> None:
     cv2.putText(pixels, "a line of text", (20, 200), cv2.FONT_HERSHEY_SIMPLEX, 2.0, (30, 60, 90), 2, cv2.LINE_AA)
     data = encode_photo(Photo(pixels))
     np.testing.assert_array_equal(np.array(Image.open(io.BytesIO(data))), pixels)
-    assert len(data) < 1.5 * len(pil_bytes(Image.fromarray(pixels), "PNG"))
+    assert len(data) < 1.2 * len(pil_bytes(Image.fromarray(pixels), "PNG"))
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -257,6 +257,16 @@ def test_premultiplied_16_bit_tiff_is_divided_out() -> None:
     assert photo.pixels[0, 0].tolist() == [0] * 3
     assert photo.alpha[1, 1] == 40000
     assert any("premultiplied" in note for note in photo.notes)
+
+
+def test_a_further_channel_that_is_not_alpha_is_noted() -> None:
+    array = samples(6, 7, 4, bits=16)
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, array, photometric="rgb", extrasamples=["unspecified"])
+    photo = decode_photo(stream.getvalue())
+    np.testing.assert_array_equal(photo.pixels, array[..., :3])
+    assert photo.alpha is None
+    assert any("further channel" in note for note in photo.notes)
 
 
 def test_tiff_written_is_read_alike_by_other_libraries() -> None:
@@ -356,6 +366,7 @@ def test_exif_that_holds_only_an_orientation_is_gone() -> None:
     assert decode_photo(pil_bytes(Image.fromarray(smooth(16, 24)), "JPEG", exif=exif)).exif is None
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(
     "damage", [b"Exif\0\0", b"Exif\0\0II*\0", b"Exif\0\0II*\0\xff\xff\xff\x7f", b"Exif\0\0" + bytes(40)]
 )
@@ -365,6 +376,18 @@ def test_damaged_exif_does_not_cost_the_photo(damage: bytes) -> None:
     assert photo.exif is None
     assert any("EXIF" in note for note in photo.notes)
     assert decode_photo(encode_photo(photo, "PNG")).size == (16, 24)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_exif_damaged_anywhere_does_not_cost_the_photo() -> None:
+    rng = np.random.default_rng(7)
+    for number in range(60):
+        exif = bytearray(some_exif(6) if number % 2 else exif_with_thumbnail("<", b"\xff\xd8aaaa\xff\xd9"))
+        for place in rng.integers(6, min(len(exif), 320), 3):
+            exif[place] = rng.integers(0, 256)
+        photo = decode_photo(pil_bytes(Image.fromarray(smooth(8, 8)), "JPEG", exif=bytes(exif)))
+        for format in FORMATS:
+            assert decode_photo(encode_photo(photo, format)).size == (8, 8)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -551,8 +574,7 @@ def test_one_bit_photos_become_grey(format: str) -> None:
 @pytest.mark.parametrize("format", ["JPEG", "TIFF"])
 def test_cmyk_without_profile_is_the_plain_complement(format: str) -> None:
     options = {"quality": 100} if format == "JPEG" else {}
-    array = np.broadcast_to(np.array([255, 0, 0, 0], np.uint8), (16, 16, 4))
-    photo = decode_photo(pil_bytes(Image.fromarray(np.ascontiguousarray(array), "CMYK"), format, **options))
+    photo = decode_photo(pil_bytes(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), format, **options))
     assert np.abs(photo.pixels[8, 8].astype(int) - [0, 255, 255]).max() <= 2
     assert any("CMYK" in note for note in photo.notes)
     assert decode_photo(encode_photo(photo)).size == (16, 16)
@@ -561,8 +583,7 @@ def test_cmyk_without_profile_is_the_plain_complement(format: str) -> None:
 @pytest.mark.parametrize("format", ["JPEG", "TIFF"])
 def test_cmyk_with_profile_goes_through_it_and_drops_it(format: str) -> None:
     options = {"quality": 100} if format == "JPEG" else {}
-    array = np.broadcast_to(np.array([255, 0, 0, 0], np.uint8), (16, 16, 4))
-    image = Image.fromarray(np.ascontiguousarray(array), "CMYK")
+    image = Image.new("CMYK", (16, 16), (255, 0, 0, 0))
     photo = decode_photo(pil_bytes(image, format, icc_profile=cmyk_profile(), **options))
     assert np.abs(photo.pixels[8, 8].astype(int) - 119).max() <= 3  # L* = 50 is sRGB 119
     assert photo.icc is None
@@ -686,6 +707,7 @@ def outcome(data: bytes, max_pixels: int = 100_000) -> np.ndarray | str:
         return str(error)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("name", files_of_every_format())
 def test_truncated_file_is_refused(name: str) -> None:
     data = files_of_every_format()[name]
@@ -703,6 +725,7 @@ def test_truncated_file_is_refused(name: str) -> None:
     assert refused >= 24
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("name", files_of_every_format())
 def test_damaged_file_never_ends_in_another_error(name: str) -> None:
     data, rng = files_of_every_format()[name], np.random.default_rng(5)
@@ -749,6 +772,31 @@ def test_decompression_bomb_is_refused_from_its_header() -> None:
         decode_photo(data)
     one_line(error)
     assert limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_webp_bomb_is_refused_from_its_header() -> None:
+    canvas = (16_000).to_bytes(3, "little") * 2
+    data = b"RIFF" + (22).to_bytes(4, "little") + b"WEBPVP8X" + (10).to_bytes(4, "little") + bytes(4) + canvas
+    with pytest.raises(PhotoError, match="256,032,001 pixels"):
+        decode_photo(data)
+
+
+def test_more_data_than_the_header_promises_is_not_inflated() -> None:
+    bomb = zlib.compress(bytes(64 << 20), 9)
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 16, 2, 0, 0, 0))
+    png = b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", bomb) + png_chunk(b"IEND", b"")
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, samples(4, 4, 3, bits=16), photometric="rgb", compression="zlib", metadata=None)
+    with tifffile.TiffFile(io.BytesIO(stream.getvalue())) as file:
+        offset, count = (file.pages[0].tags[tag].valueoffset for tag in (273, 279))
+        kind = "<I" if file.pages[0].tags[279].dtype == 4 else "<H"
+    tiff = bytearray(stream.getvalue())
+    struct.pack_into("<I", tiff, offset, len(tiff))
+    struct.pack_into(kind, tiff, count, min(len(bomb), 65_535))
+    for data in (png, bytes(tiff) + bomb):
+        with pytest.raises(PhotoError, match="longer than its header says") as error:
+            decode_photo(data)
+        one_line(error)
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -97,6 +97,7 @@ _TIFF_TEXT_TAGS = (270, 271, 272, 305, 306, 315, 33432)
 _EXIF_GROUPS = (0x8769, 0x8825)
 _COLOUR_KEY_NOTE = "the transparent colour is turned into an alpha channel"
 _PREMULTIPLIED_NOTE = "premultiplied alpha is divided out"
+_DRAWN_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 4, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_DEFAULT)
 _TO_8_BITS = ((np.arange(65536, dtype=np.uint32) + 128) // 257).astype(np.uint8)
 _PILLOW_LIMIT_LOCK = threading.Lock()
 _EXIF_PREFIX = b"Exif\x00\x00"
@@ -660,8 +661,8 @@ def _settled_exif(exif: bytes) -> bytes | None:
     """
     block = bytearray(exif.removeprefix(_EXIF_PREFIX))
     order = {b"II": "<", b"MM": ">"}.get(bytes(block[:2]))
-    if order is None:
-        raise ValueError("no byte order")
+    if order is None or struct.unpack_from(f"{order}H", block, 2)[0] != 42:
+        raise ValueError("no EXIF header")
     first, entries = _directory(block, order, struct.unpack_from(f"{order}I", block, 4)[0])
     end = first + 12 * len(entries)
     second = struct.unpack_from(f"{order}I", block, end)[0]
@@ -908,7 +909,7 @@ def _encode_png(photo: Photo, quality: int | None) -> bytes:
         data = _opencv_png(array, ())
         if len(data) * 4 < array.nbytes:
             # OpenCV's default is best for photos; drawn pictures, which are quick to pack, get half as large this way.
-            data = min(data, _opencv_png(array, (cv2.IMWRITE_PNG_COMPRESSION, 3)), key=len)
+            data = min(data, _opencv_png(array, _DRAWN_PNG), key=len)
     return data[:33] + b"".join(_png_tags(photo)) + data[33:]
 
 
@@ -979,16 +980,12 @@ def _encode_by_pillow(photo: Photo, **options: Any) -> bytes:
 
 def _encode_tiff(photo: Photo, quality: int | None) -> bytes:
     """TIFF by tifffile, deflated; the EXIF and GPS directories are set in behind its pixels."""
-    exif = Image.Exif()
-    exif.load(photo.exif or b"")
-    extra: list[tuple[int, str | int, int, Any, bool]] = []
-    for tag in _TIFF_TEXT_TAGS:
-        if isinstance(exif.get(tag), str) and exif[tag].strip("\0"):
-            text = exif[tag].encode() + b"\0"
-            extra.append((tag, 2, len(text), text, True))
-    groups = {group: directory for group in _EXIF_GROUPS if (directory := dict(exif.get_ifd(group)))}
+    texts, directories = _described(photo.exif or b"")
+    extra: list[tuple[int, str | int, int, Any, bool]] = [
+        (tag, 2, len(text), text, True) for tag, text in texts.items()
+    ]
     # tifffile writes no directory tags; a neighbouring number without meaning keeps their place in the sorted list.
-    extra += [(group + 1, 4, 1, 0, True) for group in groups]
+    extra += [(group + 1, 4, 1, 0, True) for group in directories]
     if photo.xmp:
         extra.append((700, 1, len(photo.xmp), photo.xmp, True))
     options: dict[str, Any] = {} if photo.dpi is None else {"resolution": photo.dpi, "resolutionunit": 2}
@@ -1008,23 +1005,39 @@ def _encode_tiff(photo: Photo, quality: int | None) -> bytes:
         extratags=extra,
         **options,
     )
-    return _with_directories(stream.getvalue(), groups)
+    return _with_directories(stream.getvalue(), directories)
 
 
-def _with_directories(data: bytes, groups: dict[int, dict[int, Any]]) -> bytes:
+def _described(exif: bytes) -> tuple[dict[int, bytes], dict[int, TiffImagePlugin.ImageFileDirectory_v2]]:
+    """What an EXIF block says in words, and its EXIF and GPS directories; unreadable parts are left out."""
+    tags, texts, directories = Image.Exif(), {}, {}
+    with suppress(Exception):  # a block from a damaged file makes Pillow raise nearly anything
+        tags.load(exif)
+        for tag in _TIFF_TEXT_TAGS:
+            text = tags.get(tag)
+            if isinstance(text, str) and text.strip("\0"):
+                texts[tag] = text.encode() + b"\0"
+    for group in _EXIF_GROUPS:
+        with suppress(Exception):
+            directory = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0\0\0\0\0", group=group)
+            for tag, value in tags.get_ifd(group).items():
+                if not isinstance(value, dict):
+                    directory[tag] = value
+            if len(directory) and directory.tobytes():
+                directories[group] = directory
+    return texts, directories
+
+
+def _with_directories(data: bytes, directories: dict[int, TiffImagePlugin.ImageFileDirectory_v2]) -> bytes:
     """A little-endian TIFF file with tag directories appended, and its placeholders made pointers to them."""
-    if not groups:
+    if not directories:
         return data
     file = bytearray(data)
     with tifffile.TiffFile(io.BytesIO(data)) as parsed:
         page: Any = parsed.pages[0]
-        places = {group: page.tags[group + 1] for group in groups}
-    for group, values in groups.items():
+        places = {group: page.tags[group + 1] for group in directories}
+    for group, directory in directories.items():
         file += bytes(len(file) % 2)
-        directory = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0\0\0\0\0", group=group)
-        for tag, value in values.items():
-            if not isinstance(value, dict):
-                directory[tag] = value
         struct.pack_into("<H", file, places[group].offset, group)
         struct.pack_into("<I", file, places[group].valueoffset, len(file))
         file += directory.tobytes(len(file))

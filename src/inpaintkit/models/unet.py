@@ -118,10 +118,7 @@ class UNet(nn.Module):
         super().__init__()
         channels = (width, 2 * width, 4 * width, 6 * width, 6 * width)
         self.stem = _conv(7, channels[0], 5)
-        self.down = nn.ModuleList(
-            nn.Sequential(_conv(a, b, stride=2), _conv(b, b))
-            for a, b in pairwise(channels[:-1])
-        )
+        self.down = nn.ModuleList(nn.Sequential(_conv(a, b, stride=2), _conv(b, b)) for a, b in pairwise(channels[:-1]))
         self.bottom = nn.Sequential(
             _conv(channels[3], channels[4], stride=2), *(_Residual(channels[4], d) for d in dilations)
         )

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import torch
 from lightning.fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 
 from .. import __version__
 from ..data import BatchStream, SampleSettings, open_photos
