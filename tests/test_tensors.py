@@ -41,7 +41,9 @@ def test_an_image_of_another_kind_is_refused(image):
 
 
 @pytest.mark.parametrize(
-    "shape", [(2, 5, 7), (1, 1, 5, 7), (2, 3, 5, 7), (2, 1, 7, 5), (2, 1, 5, 8)], ids=lambda shape: "x".join(map(str, shape))
+    "shape",
+    [(2, 5, 7), (1, 1, 5, 7), (2, 3, 5, 7), (2, 1, 7, 5), (2, 1, 5, 8)],
+    ids=lambda shape: "x".join(map(str, shape)),
 )
 def test_a_mask_of_another_shape_is_refused_with_the_right_one(shape):
     with pytest.raises(InpaintError, match=r"expected \(2, 1, 5, 7\)"):

@@ -93,7 +93,9 @@ def test_equal_images_lose_nothing(loss):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_gradient_is_right_in_double_precision(loss):
     completed, target, mask = _sample(dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda x, y: loss(x, y, mask), (completed.requires_grad_(), target.requires_grad_()))
+    assert torch.autograd.gradcheck(
+        lambda x, y: loss(x, y, mask), (completed.requires_grad_(), target.requires_grad_())
+    )
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -258,9 +258,9 @@ def test_a_12_megapixel_array_takes_milliseconds() -> None:
 
 
 def _seconds(array: np.ndarray) -> float:
-    started = time.perf_counter()
+    started = time.thread_time()  # processor time, so that a busy machine does not fail the test
     as_mask(array, (3000, 4000))
-    return time.perf_counter() - started
+    return time.thread_time() - started
 
 
 # ---- growing ------------------------------------------------------------------------------------------------------

@@ -121,7 +121,9 @@ def test_width_scales_every_layer():
     with torch.device("meta"):
         narrow = CompletionNetwork(width=16)
     rows = [_row(m) for m in _leaves(narrow) if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
-    scaled = [(*row[:5], row[5] if row[5] == 4 else row[5] // 4, row[6] if row[6] == 3 else row[6] // 4) for row in LAYERS]
+    scaled = [
+        (*row[:5], row[5] if row[5] == 4 else row[5] // 4, row[6] if row[6] == 3 else row[6] // 4) for row in LAYERS
+    ]
     assert rows == scaled
 
 
@@ -148,18 +150,20 @@ def test_the_mean_is_that_of_the_published_model_and_no_weight():
 
 
 def test_an_output_pixel_sees_299_to_303_pixels():
-    """With every weight 1 the reach of a gradient is the receptive field."""
-    network = CompletionNetwork(width=2).double().eval()
+    """With every weight positive the reach of a gradient is the receptive field."""
+    network = CompletionNetwork(width=2).eval()
     for layer in _leaves(network):
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.ones_(layer.weight)
+            nn.init.constant_(layer.weight, 1 / layer.weight[0].numel())
             nn.init.zeros_(layer.bias)
-    body = nn.Sequential(*network.layers[:-1], network.layers[-1][0])  # the sigmoid would saturate
+    body = nn.Sequential(*network.layers[:-1], network.layers[-1][0])  # without the sigmoid, which may saturate
+    seen = torch.ones(1, 4, 312, 312, requires_grad=True)
+    output = body(seen)
     spans = set()
-    for offset in range(4):
-        seen = torch.zeros(1, 4, 400, 400, dtype=torch.float64).add_(1e-6).requires_grad_()
-        (gradient,) = torch.autograd.grad(body(seen)[0, 0, 200 + offset, 200 + offset], seen)
-        rows, columns = ((gradient[0].abs().sum((0, axis)) > 0).nonzero().flatten() for axis in (2, 1))
+    for offset in range(4):  # the place within the 4 x 4 cell of the coarsest grid
+        (gradient,) = torch.autograd.grad(output[0, 0, 154 + offset, 154 + offset], seen, retain_graph=True)
+        rows, columns = (gradient[0].sum((0, axis)).nonzero().flatten() for axis in (2, 1))
+        assert 0 < rows[0] < rows[-1] < 311  # the frame cuts nothing off
         spans |= {int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1}
     assert (min(spans), max(spans)) == (299, 303)
 
@@ -209,13 +213,17 @@ def test_the_face_models_160_pixels_give_the_spec_sizes():
     assert _fully_connected(both.whole) == [(3 * 3 * 512, 1024)]
 
 
-@pytest.mark.parametrize(("part", "channels"), [("whole", [64, 128, 256, 512, 512, 512]), ("local", [64, 128, 256, 512, 512])])
+@pytest.mark.parametrize(
+    ("part", "channels"), [("whole", [64, 128, 256, 512, 512, 512]), ("local", [64, 128, 256, 512, 512])]
+)
 def test_the_discriminators_layer_tables(part, channels):
     with torch.device("meta"):
         encoder = getattr(Discriminators(256), part)
     convolutions = [m for m in _leaves(encoder) if isinstance(m, nn.Conv2d)]
     inside = [3, *channels[:-1]]  # colours alone: the mask is no input
-    assert [_row(m) for m in convolutions] == [("conv", 5, 2, 1, 2, a, b) for a, b in zip(inside, channels, strict=True)]
+    assert [_row(m) for m in convolutions] == [
+        ("conv", 5, 2, 1, 2, a, b) for a, b in zip(inside, channels, strict=True)
+    ]
     kinds = [type(m) for m in _leaves(encoder)]
     assert kinds == [nn.Conv2d, nn.BatchNorm2d, nn.ReLU] * len(channels) + [nn.Flatten, nn.Linear, nn.ReLU]
 
@@ -367,7 +375,9 @@ def test_wide_holes_are_cropped_anew_every_step_and_for_every_sample(scene):
     corners = []
     for step in range(2):
         _losses(networks, wide, seed=step)["discrimination"]()
-        corners += [tuple(zip(t.tolist(), k.tolist(), strict=True)) for _, t, k in networks["discriminators"].shown[-2:]]
+        corners += [
+            tuple(zip(t.tolist(), k.tolist(), strict=True)) for _, t, k in networks["discriminators"].shown[-2:]
+        ]
     assert len(set(corners)) == 4  # fake and real, both steps
     assert all(len(set(corner)) > 1 for corner in corners)
 
@@ -397,8 +407,9 @@ def test_discrimination_is_both_halves_unscaled(scene):
     value = _losses(*scene)["discrimination"]().item()
     fake = composite(batch.image, batch.mask, networks["generator"].output.detach())
     judge = networks["discriminators"]
-    of_fake = torch.sigmoid(judge(fake, torch.full((4,), 1), torch.full((4,), 3)))
-    of_real = torch.sigmoid(judge(batch.image, torch.full((4,), 14), torch.full((4,), 16)))
+    with torch.no_grad():
+        of_fake = torch.sigmoid(judge(fake, torch.full((4,), 1), torch.full((4,), 3)))
+        of_real = torch.sigmoid(judge(batch.image, torch.full((4,), 14), torch.full((4,), 16)))
     assert value == pytest.approx(float(-of_real.log().mean() - (1 - of_fake).log().mean()), rel=1e-5)
 
 
