@@ -128,12 +128,12 @@ def prepare_frame(shape: tuple[int, int]) -> tuple["NDArray[np.float32]", "NDArr
 
 
 def prepare_crop(working_size: int | None) -> tuple["NDArray[np.uint8]", "NDArray[np.bool_]", tuple[int, int]]:
-    """The crop that the photo's hole is filled in, its hole, and the size at which the network sees it."""
+    """A crop like the one that the photo's hole is filled in, its hole, and the size at which the network sees it."""
     from inpaintkit.filling.regions import plan_regions
 
     hole = draw_hole(*PHOTO_SHAPE, side=HOLE_SIDE_PX)
     (region,) = plan_regions(hole, working_size)
-    return draw_photo(*PHOTO_SHAPE)[region.window].copy(), region.holes, region.working_shape
+    return draw_photo(region.height, region.width), region.holes, region.working_shape
 
 
 def prepare_working_frame(working_size: int | None) -> tuple["NDArray[np.float32]", "NDArray[np.bool_]"]:
@@ -227,8 +227,9 @@ def grid_means(output: "NDArray[Any]") -> list[float]:
     import numpy as np
 
     height, width = output.shape[0] // 8 * 8, output.shape[1] // 8 * 8
-    blocks = np.asarray(output[:height, :width], np.float64).reshape(8, height // 8, 8, width // 8, -1)
-    return [float(value) for value in blocks.mean(axis=(1, 3)).ravel()]
+    blocks = output[:height, :width].reshape(8, height // 8, 8, width // 8, -1)
+    means: NDArray[np.float64] = blocks.mean(axis=(1, 3), dtype=np.float64)
+    return [float(value) for value in means.ravel()]
 
 
 def serve_turns(spec: dict[str, Any]) -> None:
@@ -364,8 +365,7 @@ def run_case(name: str, model: dict[str, Any], rounds: int, threads: int | None)
             for worker in workers if number % 2 == 0 else reversed(workers):
                 time.sleep(PAUSE_S)
                 worker.turn(case.calls_per_turn)
-            print(f"\r{case.title}: round {number + 1} of {rounds}", end="", file=sys.stderr, flush=True)
-        print(file=sys.stderr)
+        print(f"{case.title}: {rounds} rounds done", file=sys.stderr)
         reference = next(worker for worker in workers if worker.variant == case.reference)
         return {worker.variant: summarise(worker, reference) for worker in workers}
 

@@ -151,7 +151,7 @@ def test_a_crop_is_centred_on_a_hole_that_fits(hole, corner):
 @pytest.mark.parametrize("size", [15, 16])
 def test_all_of_a_hole_that_fits_is_in_the_crop_wherever_it_lies(size):
     for rows in (1, 2, size - 1, size):
-        for place in range(0, 40 - rows + 1):
+        for place in range(40 - rows + 1):
             mask = _rectangle(40, 40, place, 40 - rows - place, rows, rows)
             top, left = crop_corner_on_hole(mask, size, _rng())
             assert crop_at(mask, top, left, size).sum() == rows * rows

@@ -68,7 +68,7 @@ def test_bfloat16_is_near_and_keeps_known_pixels_bit_for_bit(pair):
     assert filled.dtype == np.float32
     assert np.array_equal(filled[~mask], image[~mask])
     difference = np.abs(filled - _by_module(network, image, mask))[mask]
-    assert 0 < difference.max()
+    assert difference.max() > 0
     assert difference.mean() < 0.02
 
 

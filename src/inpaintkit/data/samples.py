@@ -19,7 +19,7 @@ class SampleSettings:
     """How a photo becomes a training sample.
 
     The short side is resized to a length drawn from [resize_min, resize_max] px, a size x size crop is taken at
-    random (Iizuka et al. 2017, section 3.4: 256 of [256, 384]) and mirrored half of the time if `flip`. Holes are
+    random (Iizuka et al. 2017: 256 of [256, 384]) and mirrored half of the time if `flip`. Holes are
     drawn by `shapes`, one of them picked evenly a sample.
     """
 

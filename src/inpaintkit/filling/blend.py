@@ -18,6 +18,9 @@ SEAM_RING = 2
 SEAM_SIGMA = 6.0
 """Gaussian radius in pixels below which colour differences along the rim count as picture, not as a cast."""
 
+SEAM_CELL = 4
+"""Casts vary slowly: they are computed on cells of so many pixels a side."""
+
 SEAM_REACH = 16.0
 """Distance in pixels from the rim over which the colour match fades to 1/e."""
 
@@ -39,24 +42,26 @@ def match_seam(image: FloatArray, missing: BoolArray, filled: FloatArray) -> Flo
     Only the low frequencies of the step across the rim are corrected, so that texture and edges which run into the
     hole stay.
     """
+    result = composite(image, missing, filled)
     if not missing.any() or missing.all():
-        return composite(image, missing, filled)
-    hole = missing.astype(np.uint8)
+        return result
+    box = _around(missing, SEAM_RING)
+    hole = missing[box].astype(np.uint8)
     depth = cv2.distanceTransform(hole, cv2.DIST_L2, cv2.DIST_MASK_5)
     height = cv2.distanceTransform(1 - hole, cv2.DIST_L2, cv2.DIST_MASK_5)
-    inner = (missing & (depth <= SEAM_RING)).astype(np.float32)
-    outer = (~missing & (height <= SEAM_RING)).astype(np.float32)
-    inside, inside_weight = _ring_colour(filled, inner)
-    outside, outside_weight = _ring_colour(image, outer)
-    trust = np.minimum(inside_weight, outside_weight)[..., None]
+    inside, inside_weight = _ring_colour(filled[box], (hole == 1) & (depth <= SEAM_RING))
+    outside, outside_weight = _ring_colour(image[box], (hole == 0) & (height <= SEAM_RING))
     step = outside - inside
-    strongest = np.abs(step).max(axis=2, keepdims=True)
-    trust = trust * np.exp(-np.square(strongest / SEAM_EDGE))
-    spread = _blur(trust, 2 * SEAM_SIGMA)
-    cast = _blur(step * trust, 2 * SEAM_SIGMA) / np.maximum(spread, 1e-6)[..., None]
-    certainty = np.clip(spread / np.maximum(_blur(outer + inner, 2 * SEAM_SIGMA), 1e-6) * 4, 0, 1)
-    fade = np.exp(-np.maximum(depth - 1, 0) / SEAM_REACH) * certainty
-    return composite(image, missing, np.clip(filled + cast * fade[..., None], 0, 1, dtype=np.float32))
+    trust = np.minimum(inside_weight, outside_weight)[..., None]
+    trust = trust * np.exp(-np.square(np.abs(step).max(axis=2, keepdims=True) / SEAM_EDGE))
+    weight = _blur(inside_weight + outside_weight, 2 * SEAM_SIGMA / SEAM_CELL)
+    spread = _blur(trust[..., 0], 2 * SEAM_SIGMA / SEAM_CELL)
+    cast = _blur(step * trust, 2 * SEAM_SIGMA / SEAM_CELL) / np.maximum(spread, 1e-6)[..., None]
+    cast *= np.clip(4 * spread / np.maximum(weight, 1e-6), 0, 1)[..., None]
+    cast = cv2.resize(cast, hole.shape[::-1], interpolation=cv2.INTER_LINEAR).reshape(*hole.shape, -1)
+    fade = np.exp(-np.maximum(depth - 1, 0) / SEAM_REACH)
+    result[box] += np.where(hole[..., None] == 1, cast * fade[..., None], np.float32(0))
+    return composite(image, missing, np.clip(result, 0, 1, out=result))
 
 
 def feather(image: FloatArray, missing: BoolArray, filled: FloatArray, width: int = FEATHER_PX) -> FloatArray:
@@ -64,17 +69,20 @@ def feather(image: FloatArray, missing: BoolArray, filled: FloatArray, width: in
 
     Hides the hard line where a slightly wrong fill meets the photo.
     """
-    if width <= 0 or not missing.any() or missing.all():
-        return composite(image, missing, filled)
-    depth, nearest = cv2.distanceTransformWithLabels(
-        missing.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    colour_of = np.zeros((int(nearest.max()) + 1, image.shape[2]), np.float32)
-    colour_of[nearest[~missing]] = image[~missing]
-    band = missing & (depth <= width)
-    share = (1 - depth[band] / (width + 1))[:, None]
     result = composite(image, missing, filled)
-    result[band] += share * (colour_of[nearest[band]] - result[band])
+    if width <= 0 or not missing.any() or missing.all():
+        return result
+    box = _around(missing, 1)
+    hole, known_colours = missing[box], image[box].reshape(-1, image.shape[2])
+    depth, nearest = cv2.distanceTransformWithLabels(
+        hole.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    place_of = np.zeros(int(nearest.max()) + 1, np.int64)
+    place_of[nearest[~hole]] = np.flatnonzero(~hole)
+    band = hole & (depth <= width)
+    share = (1 - depth[band] / (width + 1))[:, None]
+    faded = result[box]
+    faded[band] += share * (known_colours[place_of[nearest[band]]] - faded[band])
     return result
 
 
@@ -83,7 +91,7 @@ def poisson(completed: FloatArray, hole: BoolArray) -> FloatArray:
 
     A fast-marching fill of radius 1 is the ground on which the hole is cloned, so that nothing of the lost pixels is
     read. Computed in 8 bit. A hole that touches the border, or none, is returned as it came.
-    Source: Iizuka et al. 2017, section 3.3 and the authors' code.
+    Source: Iizuka et al. 2017, simple post-processing, and the authors' code.
     """
     touches = hole[0].any() or hole[-1].any() or hole[:, 0].any() or hole[:, -1].any()
     if touches or not hole.any():
@@ -106,13 +114,25 @@ def from_bytes(image: NDArray[Any]) -> FloatArray:
     return image.astype(np.float32) / np.float32(255)
 
 
+def _around(missing: BoolArray, margin: int) -> tuple[slice, slice]:
+    """The box around all missing pixels and `margin` more on every side, within the image."""
+    left, top, width, height = cv2.boundingRect(missing.view(np.uint8))
+    rows = slice(max(top - margin, 0), top + height + margin)
+    return rows, slice(max(left - margin, 0), left + width + margin)
+
+
 def _blur(values: FloatArray, sigma: float) -> FloatArray:
     """Gaussian blur of an (H, W) or (H, W, C) array, nothing beyond the border."""
-    return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT), np.float32)
+    blurred = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(blurred, np.float32).reshape(values.shape)
 
 
-def _ring_colour(image: FloatArray, ring: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The ring's colour around every pixel, and how much of the ring lies near it."""
-    weight = _blur(ring, SEAM_SIGMA)
-    colour = _blur(image * ring[..., None], SEAM_SIGMA) / np.maximum(weight, 1e-6)[..., None]
-    return np.asarray(colour, np.float32), weight
+def _ring_colour(image: FloatArray, ring: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """The ring's colour around every cell of SEAM_CELL pixels, and how much of the ring lies near it."""
+    height, width = ring.shape
+    cells = max(1, round(width / SEAM_CELL)), max(1, round(height / SEAM_CELL))
+    share = ring.astype(np.float32)
+    summed = cv2.resize(np.dstack([image * share[..., None], share]), cells, interpolation=cv2.INTER_AREA)
+    near = _blur(summed.reshape(cells[1], cells[0], -1), SEAM_SIGMA / SEAM_CELL)
+    colour = near[..., :-1] / np.maximum(near[..., -1:], 1e-6)
+    return np.asarray(colour, np.float32), near[..., -1]

@@ -3,7 +3,7 @@
 Iizuka, Simo-Serra and Ishikawa, "Globally and Locally Consistent Image Completion", ACM Transactions on Graphics
 (SIGGRAPH) 36(4), 2017.
 
-Read from top to bottom as the paper: 3.2 completion network, 3.3 context discriminators, 3.4 training.
+Read from top to bottom as the paper: completion network, context discriminators, training (objective and schedule).
 
 Differs:
 - The generator's adversarial term is -log D; the paper's Eq. 2 prints log(1 - D), which saturates.
@@ -27,7 +27,7 @@ from .system import Batch, Completion, Losses, System
 PLACES2_MEAN = (0.4560, 0.4472, 0.4155)  # RGB, from the published model
 
 
-# --- 3.2 Completion network ------------------------------------------------------------------------------------------
+# --- Completion network ----------------------------------------------------------------------------------------------
 
 
 def _normalisation(channels: int, groups: int) -> nn.Module:
@@ -53,7 +53,7 @@ def _deconv(inside: int, outside: int, groups: int) -> nn.Sequential:
 
 
 class CompletionNetwork(nn.Module):
-    """The 17-layer fully convolutional completion network (section 3.2, Table 1).
+    """The 17-layer fully convolutional completion network.
 
     `width` is the channel count of the first layer: 64 gives the paper's 6,072,131 parameters. `groups`: 0 for the
     paper's batch normalisation, n for group normalisation with n groups. `mean`: the RGB colour in [0, 1] that fills
@@ -97,7 +97,7 @@ class CompletionNetwork(nn.Module):
         return Completion(self.layers(network_input).to(image.dtype))
 
 
-# --- 3.3 Context discriminators --------------------------------------------------------------------------------------
+# --- Context discriminators ------------------------------------------------------------------------------------------
 
 
 def _encoder(size: int, channels: tuple[int, ...], features: int) -> nn.Sequential:
@@ -112,7 +112,7 @@ def _encoder(size: int, channels: tuple[int, ...], features: int) -> nn.Sequenti
 
 
 class Discriminators(nn.Module):
-    """Global and local discriminator and the layer that joins them (section 3.3, Table 2).
+    """Global and local discriminator and the layer that joins them.
 
     `size`: side of the whole image; the local discriminator sees crops of half that side. At 256 and width 64 there
     are 25,808,384 + 19,253,248 + 2,049 = 45,063,681 parameters. The fully connected layers tie the networks to
@@ -133,7 +133,7 @@ class Discriminators(nn.Module):
         return self.join(torch.cat([self.whole(image), self.local(crop)], 1))
 
 
-# --- 3.4 Training: objective -----------------------------------------------------------------------------------------
+# --- Training: objective ---------------------------------------------------------------------------------------------
 
 
 def objective(networks: Mapping[str, nn.Module], batch: Batch, rng: torch.Generator) -> Losses:
@@ -170,7 +170,7 @@ def objective(networks: Mapping[str, nn.Module], batch: Batch, rng: torch.Genera
     return {"reconstruction": reconstruction, "adversarial": adversarial, "discrimination": discrimination}
 
 
-# --- 3.4 Training: schedule (Algorithm 1) ----------------------------------------------------------------------------
+# --- Training: schedule (Algorithm 1) --------------------------------------------------------------------------------
 
 
 def schedule(
