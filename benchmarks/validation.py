@@ -340,11 +340,12 @@ def file_sha256(path: Path) -> str | None:
 
 
 def weight_hashes(method: str) -> dict[str, str]:
-    """File name to SHA-256 of what a method loads; of a training run, every safetensors file. Empty without weights."""
+    """File name to SHA-256 of what a method loads; empty without weights."""
     path = bundled(method).onnx if method in CATALOGUE else Path(method)
-    files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
-    found = {file.relative_to(path).as_posix() if path.is_dir() else file.name: file_sha256(file) for file in files}
-    return {name: digest for name, digest in found.items() if digest is not None}
+    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    names = [f"{path.name}/{file.name}" if path.is_dir() else file.name for file in files]
+    digests = zip(names, map(file_sha256, files), strict=True)
+    return {name: digest for name, digest in digests if digest is not None}
 
 
 def versions() -> dict[str, str]:
@@ -414,6 +415,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     given = parser.parse_args(arguments)
     if given.size < 8 or (given.limit is not None and given.limit < 1):
         parser.error("--size must be 8 or more and --limit 1 or more")
+    for path in (given.sheet, given.json, given.markdown):
+        if path is not None and not path.resolve().parent.is_dir():
+            parser.error(f"cannot write {path}: its folder does not exist")
     return given
 
 
@@ -460,7 +464,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             check_sheet(given.sheet)
         report = measure(given)
     except InpaintError as error:
-        print(f"validation: {error}", file=sys.stderr)
+        print(f"validation: {' '.join(str(error).split())}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     tables = markdown(report)
     print(tables, end="")

@@ -15,7 +15,7 @@ ASSETS = Path(__file__).parent.parent / "assets"
 
 
 def command(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the pictures.")] = Path("inpaintkit-demo"),
+    output: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures.")] = Path("inpaintkit-demo"),
     model: Annotated[str, typer.Option(help="What fills, as in inpaintkit fill.")] = "default",
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:

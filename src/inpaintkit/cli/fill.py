@@ -19,7 +19,7 @@ def command(
     photo: Annotated[Path, typer.Argument(help="The photo: PNG, JPEG, WebP, TIFF or AVIF.", show_default=False)],
     *,
     mask: Annotated[Path, typer.Option("--mask", "-m", help="White = missing; the photo's size.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write; its suffix is the format.")],
+    output: Annotated[Path, typer.Option("--out", "-o", help="Where to write; its suffix is the format.")],
     model: Annotated[
         str, typer.Option(help="default, glcic, telea, ns, biharmonic, FILE.onnx, FILE.safetensors or a run's folder.")
     ] = "default",

@@ -6,8 +6,8 @@
 | lama       | image float32 (N,3,S,S) in [0,1], mask float32 (N,1,S,S)    | 1 = missing | fixed S        |
 | migan      | image uint8 (N,3,H,W), mask uint8 (N,1,H,W)                 | 255 = keep  | any            |
 
-A sidecar file beside MODEL.onnx, MODEL.json, may say what a signature cannot: `signature`, `hole_value` (the mask's
-value for a missing pixel: 0, or 1 for the largest), `output_range` ([0,1] or [0,255]), `working_size`,
+Beside somebody else's MODEL.onnx a sidecar file MODEL.json may say what a signature cannot: `signature`, `hole_value`
+(the mask's value for a missing pixel: 0, or 1 for the largest), `output_range` ([0,1] or [0,255]), `working_size`,
 `size_multiple`, `name`, `licence`.
 """
 
@@ -32,6 +32,9 @@ MIGAN_WORKING_SIZE = 512
 
 UNKNOWN_WORKING_SIZE = 256
 """Working size of a file with our signature that does not say what it was trained at."""
+
+OWN_MARK = "inpaintkit.name"
+"""A metadata key that only our own exports have; they need no sidecar file."""
 
 SIDECAR_KEYS = ("signature", "hole_value", "output_range", "working_size", "size_multiple", "name", "licence")
 
@@ -237,13 +240,14 @@ def _open_session(path: Path, threads: int | None, data: bytes | None) -> Sessio
         raise ModelError(
             f"model '{path}' is not a readable ONNX file: {_first_line(error)}; copy or export it again"
         ) from error
+    metadata = dict(graph.get_modelmeta().custom_metadata_map)
     return Session(
         graph=graph,
         path=path,
         inputs={port.name: port for port in map(_port, graph.get_inputs())},
         outputs=[_port(port) for port in graph.get_outputs()],
-        metadata=dict(graph.get_modelmeta().custom_metadata_map),
-        sidecar=_read_sidecar(path),
+        metadata=metadata,
+        sidecar={} if OWN_MARK in metadata else _read_sidecar(path),
     )
 
 
@@ -265,7 +269,7 @@ def _signature(session: Session) -> str:
         if planes and types == {"tensor(uint8)"} and sides == (None,) * 4:
             return "migan"
         if planes and types == {"tensor(float)"}:
-            ours = "inpaintkit.name" in session.metadata or session.outputs[0].name == "completed"
+            ours = OWN_MARK in session.metadata or session.outputs[0].name == "completed"
             if ours and sides == (None,) * 4:
                 return "inpaintkit"
             if not ours and None not in sides and len(set(sides)) == 1:
@@ -291,8 +295,6 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
             f"sidecar '{sidecar}' is not readable JSON: {_first_line(error)}; mend or remove it"
         ) from error
     if not isinstance(stated, dict) or not set(stated) & set(SIDECAR_KEYS):
-        return {}
-    if "sha256" in stated:  # a model card of our own, not a sidecar
         return {}
     for key in stated:
         if key not in SIDECAR_KEYS:

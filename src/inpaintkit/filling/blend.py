@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float32]
 
-SEAM_RING = 2
+SEAM_RING = 1
 """Pixels on either side of the rim whose colours are compared."""
 
-SEAM_SIGMA = 6.0
+SEAM_SIGMA = 3.0
 """Gaussian radius in pixels below which colour differences along the rim count as picture, not as a cast."""
 
 SEAM_CELL = 4
 """Casts vary slowly: they are computed on cells of so many pixels a side."""
 
-SEAM_REACH = 16.0
+SEAM_REACH = 32.0
 """Distance in pixels from the rim over which the colour match fades to 1/e."""
 
-SEAM_EDGE = 0.15
+SEAM_EDGE = 0.2
 """A step across the rim larger than this is taken for an edge of the picture and left alone."""
 
 FEATHER_PX = 2

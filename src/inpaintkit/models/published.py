@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
 from ..errors import ModelError, unknown_name
@@ -40,7 +40,8 @@ def save_generator(path: Path, tensors: Mapping[str, Tensor], description: Mappi
     }
     partial = path.with_name(f".{path.name}.partial")
     try:
-        save_file(stored, partial, {KEY: json.dumps(dict(description), sort_keys=True)})
+        # as bytes, because the library's own file writer ignores the umask and makes files that only the owner reads
+        partial.write_bytes(serialise(stored, {KEY: json.dumps(dict(description), sort_keys=True)}))
         partial.replace(path)
     except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)

@@ -153,7 +153,7 @@ class PatchDiscriminator(nn.Module):
     `width` are numbers (6 and 64 there), and a last convolution makes one logit a position.
     """
 
-    def __init__(self, width: int = 32, depth: int = 4) -> None:
+    def __init__(self, width: int = 48, depth: int = 3) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         inside = 4
@@ -172,7 +172,11 @@ class PatchDiscriminator(nn.Module):
 
 
 def objective(networks: Mapping[str, nn.Module], batch: Batch, rng: torch.Generator) -> Losses:
-    """L1 in the hole, and both sides of the hinge loss on the composite."""
+    """L1 in the hole, and both sides of the hinge loss on the composite, over the patches that touch the hole.
+
+    Differs from Yu et al. 2019, who average over all patches: where nothing is missing, real and completed are equal,
+    and small holes would teach the discriminator next to nothing.
+    """
     image, mask = batch.image, batch.mask
 
     @cache
@@ -182,12 +186,15 @@ def objective(networks: Mapping[str, nn.Module], batch: Batch, rng: torch.Genera
     def reconstruction() -> Tensor:
         return hole_l1(completed(), image, mask)
 
+    def judge(photo: Tensor) -> Tensor:
+        logits = networks["discriminator"](photo, mask)
+        return logits[F.adaptive_max_pool2d(mask, logits.shape[2:]) > 0]
+
     def adversarial() -> Tensor:
-        return hinge_generator(networks["discriminator"](composite(image, mask, completed()), mask))
+        return hinge_generator(judge(composite(image, mask, completed())))
 
     def discrimination() -> Tensor:
-        fake = networks["discriminator"](composite(image, mask, completed().detach()), mask)
-        return hinge_discriminator(networks["discriminator"](image, mask), fake)
+        return hinge_discriminator(judge(image), judge(composite(image, mask, completed().detach())))
 
     return {"reconstruction": reconstruction, "adversarial": adversarial, "discrimination": discrimination}
 
@@ -196,7 +203,7 @@ def schedule(
     completion_steps: int = 20_000,
     discriminator_steps: int = 500,
     joint_steps: int = 10_000,
-    adversarial_weight: float = 0.01,
+    adversarial_weight: float = 0.15,
 ) -> tuple[Phase, ...]:
     """GLCIC's three phases with this file's losses."""
     learn_to_tell = Update("discriminator", {"discrimination": 1.0})

@@ -1,0 +1,611 @@
+"""The loop: what each phase moves, how it stops, and that an interrupted run ends as an unbroken one."""
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from inpaintkit.data import BatchStream, SampleSettings, open_photos
+from inpaintkit.errors import InpaintError
+from inpaintkit.masks import SHAPES
+from inpaintkit.models import Batch, Completion
+from inpaintkit.models.published import load_generator
+from inpaintkit.recipes import read_recipe
+from inpaintkit.recipes.start import start_training
+from inpaintkit.schedule import Phase, Update, batches_before
+from inpaintkit.training.checkpoint import Checkpoint, load, newest
+from inpaintkit.training.loop import LoopSettings, Training
+from inpaintkit.training.report import RunReport
+
+State = dict[str, Tensor]
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    """The promise of equal bits is for one number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def begin(photo_folder, tiny_overrides):
+    """(recipe, out, *overrides, **options) -> a Training of the shipped recipe at toy size."""
+
+    def start(recipe: str, out: Path, *overrides: str, **options: Any) -> Training:
+        checked = read_recipe(recipe, [*tiny_overrides[recipe], *overrides])
+        return start_training(checked, str(photo_folder), out, accelerator="cpu", **options).training
+
+    return start
+
+
+def _state(module: nn.Module) -> State:
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def _states(training: Training) -> dict[str, State]:
+    return {name: _state(network) for name, network in training.networks.items()} | {"ema": _state(training.ema)}
+
+
+def _same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def _assert_same(first: Checkpoint, second: Checkpoint) -> None:
+    """All tensors bit for bit, and the record but for what tells of the process."""
+    assert first.tensors.keys() == second.tensors.keys()
+    different = [name for name, tensor in first.tensors.items() if not torch.equal(tensor, second.tensors[name])]
+    assert different == []
+    assert first.record == second.record
+
+
+def _log(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in folder.joinpath("log.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+# --- what a phase moves ---
+
+
+@pytest.mark.parametrize(("steps", "moved"), [((2, 0, 0), "generator"), ((0, 2, 0), "discriminators")])
+def test_a_phase_of_one_network_leaves_the_other_as_it_was_statistics_included(begin, tmp_path, steps, moved):
+    names = ("completion", "discriminator", "joint")
+    training = begin("glcic", tmp_path, *(f"schedule.{n}_steps={s}" for n, s in zip(names, steps, strict=True)))
+    before = _states(training)
+    assert training.run() == "finished"
+    after = _states(training)
+    frozen = {"generator": "discriminators", "discriminators": "generator"}[moved]
+    assert _same(before[frozen], after[frozen])  # running means and counters of its batch norms too
+    assert not _same(before[moved], after[moved])
+    assert _same(before["ema"], after["ema"]) == (moved == "discriminators")
+    moved_names = {name for name in before[moved] if not torch.equal(before[moved][name], after[moved][name])}
+    assert moved_names == set(before[moved])  # every weight and statistic of it
+
+
+def test_the_joint_phase_moves_both(begin, tmp_path):
+    training = begin("glcic", tmp_path, "schedule.completion_steps=0", "schedule.discriminator_steps=0")
+    before = _states(training)
+    training.run()
+    after = _states(training)
+    assert [name for name in before if _same(before[name], after[name])] == []
+
+
+def test_the_completion_network_is_in_eval_in_the_second_phase_only(begin, tmp_path):
+    training = begin("glcic", tmp_path)
+    modes: dict[str, list[tuple[int, bool]]] = {"generator": [], "discriminators": []}
+    for name, network in training.networks.items():
+        norm = next(m for m in network.modules() if isinstance(m, nn.BatchNorm2d))
+        norm.register_forward_hook(lambda m, *_, name=name: modes[name].append((training.step, m.training)))
+    training.run()
+    # 4 steps alone, 3 with the discriminators learning from it, 4 together
+    assert sorted(set(modes["generator"])) == [(step, not 4 <= step < 7) for step in range(11)]
+    assert sorted(set(modes["discriminators"])) == [(step, True) for step in range(4, 11)]
+
+
+def test_in_a_joint_step_the_discriminators_move_first_and_neither_leaves_gradients_in_the_other(begin, tmp_path):
+    training = begin("glcic", tmp_path, "schedule.completion_steps=0", "schedule.discriminator_steps=0")
+    events: list[tuple[str, dict[str, State]]] = []
+
+    def gradients() -> dict[str, State]:
+        return {
+            name: {key: p.grad.clone() for key, p in network.named_parameters() if p.grad is not None}
+            for name, network in training.networks.items()
+        }
+
+    for name, optimiser in training.optimisers.items():
+        optimiser.optimizer.register_step_pre_hook(lambda *_, name=name: events.append((name, gradients())))
+    training.run()
+    assert [name for name, _ in events] == ["discriminators", "generator"] * 4
+    assert events[0][1]["generator"] == {}  # the first discriminators' step, with the generator's graph recorded
+    for (name, before), (moving, after) in zip(events, events[1:], strict=False):
+        assert name != moving
+        assert _same(before[name], after[name])  # what the other's backward did to the gradients of this one: nothing
+        assert after[moving]
+    sizes = {name: len(list(network.parameters())) for name, network in training.networks.items()}
+    assert all(len(grads[name]) == sizes[name] for name, grads in events)
+
+
+def test_alpha_does_not_touch_the_discriminators(begin, tmp_path):
+    joint = ("schedule.completion_steps=0", "schedule.discriminator_steps=0", "schedule.joint_steps=1")
+    finished = []
+    for alpha in ("0.0004", "100.0"):
+        training = begin("glcic", tmp_path / alpha, *joint, f"schedule.alpha={alpha}")
+        training.run()
+        finished.append(_states(training))
+    parameters = [name for name, _ in training.networks["discriminators"].named_parameters()]
+    first, second = (states["discriminators"] for states in finished)
+    assert all(torch.equal(first[name], second[name]) for name in parameters)
+    assert not _same(finished[0]["generator"], finished[1]["generator"])
+
+
+def test_with_alpha_0_the_generator_learns_as_if_alone(begin, tmp_path):
+    joint = begin(
+        "glcic", tmp_path / "a", "schedule.completion_steps=0", "schedule.discriminator_steps=0", "schedule.alpha=0.0"
+    )
+    alone = begin(
+        "glcic", tmp_path / "b", "schedule.discriminator_steps=0", "schedule.joint_steps=0", "training.seed=0"
+    )
+    joint.run()
+    alone.run()
+    for name, tensor in _state(joint.networks["generator"]).items():
+        torch.testing.assert_close(tensor, alone.networks["generator"].state_dict()[name], rtol=1e-4, atol=1e-6)
+
+
+# --- toys whose every number is known ---
+
+
+class _Dot(nn.Module):
+    """A generator that paints one colour, with a batch norm's statistics beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.colour = nn.Parameter(torch.full((1, 3, 1, 1), 0.5))
+        self.norm = nn.BatchNorm2d(3, affine=False)
+
+    def forward(self, image: Tensor, mask: Tensor) -> Completion:
+        self.norm(image)
+        return Completion(self.colour.expand_as(image))
+
+
+class _Judge(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image.mean((1, 2, 3)) * self.weight
+
+
+def _toy(photo_folder: Path, out: Path, phases, objective, **settings: Any) -> Training:
+    photos = open_photos(str(photo_folder))
+    samples = SampleSettings(32, 32, 40, True, (SHAPES["rectangle"],), batch=2, seed=3)
+    networks: dict[str, nn.Module] = {"generator": _Dot(), "judge": _Judge()}
+    return Training(
+        networks=networks,
+        optimisers={name: torch.optim.SGD(network.parameters(), lr=0.1) for name, network in networks.items()},
+        phases=phases,
+        objective=objective,
+        stream=BatchStream(photos, samples),
+        settings=LoopSettings(**{"log_every": 1, "samples": 1, "checkpoint_every": 1, **settings}),
+        fabric=Fabric(accelerator="cpu", devices=1, precision="32-true"),
+        folder=out,
+        record={"recipe": "toy"},
+        description={"model": "toy", "arguments": {}},
+    )
+
+
+GENERATE, CRITICISE = Update("generator", {"bright": 1.0}), Update("judge", {"grow": 1.0}, fresh_batches=3)
+ALONE = (Phase("alone", 6, (GENERATE,)),)
+
+
+def _bright(networks, batch, rng):
+    return {
+        "bright": lambda: networks["generator"](batch.image, batch.mask).image.mean(),
+        "grow": lambda: -networks["judge"](batch.image).mean(),
+    }
+
+
+def test_losses_are_weighted_summed_and_logged_unweighted(photo_folder, tmp_path):
+    def objective(networks, batch, rng):
+        colour = networks["generator"](batch.image, batch.mask).image
+        return {"a": lambda: colour.mean(), "b": lambda: colour.square().mean()}
+
+    phases = (Phase("one", 1, (Update("generator", {"a": 2.0, "b": 0.5}),)),)
+    training = _toy(photo_folder, tmp_path, phases, objective)
+    training.run()
+    # each of three colours: d/dc of 2 mean(c) + 0.5 mean(c^2) is (2 + c) / 3
+    expected = 0.5 - 0.1 * (2 + 0.5) / 3
+    assert training.networks["generator"].state_dict()["colour"].flatten().tolist() == pytest.approx([expected] * 3)
+    (record,) = _log(tmp_path)
+    assert (record["step"], record["phase"], record["a"], record["b"]) == (1, "one", 0.5, 0.25)
+    assert {"steps_per_s", "photos_per_s", "time"} <= record.keys()
+
+
+def test_fresh_batches_are_the_critics_own_and_nothing_is_seen_twice(photo_folder, tmp_path):
+    seen: list[Tensor] = []
+
+    def objective(networks, batch, rng):
+        seen.append(batch.image)
+        return _bright(networks, batch, rng)
+
+    phases = (Phase("warm", 1, (GENERATE,)), Phase("wgan", 2, (CRITICISE, GENERATE)))
+    training = _toy(photo_folder, tmp_path, phases, objective)
+    training.run()
+    assert len(seen) == batches_before(phases, 3) == 9
+    stream = training.stream
+    assert all(torch.equal(image, stream.batch(number).image) for number, image in enumerate(seen))
+    assert training.networks["judge"].state_dict()["weight"] != 1
+
+
+def test_a_resumed_run_goes_on_at_its_place_in_the_data(photo_folder, tmp_path):
+    phases = (Phase("warm", 2, (GENERATE,)), Phase("wgan", 3, (CRITICISE, GENERATE)))
+    seen: list[Tensor] = []
+
+    def objective(networks, batch, rng):
+        seen.append(batch.image)
+        return _bright(networks, batch, rng)
+
+    for _ in range(5):  # a step a run
+        training = _toy(photo_folder, tmp_path, phases, objective)
+        saved, _ = newest(tmp_path / "checkpoints")
+        if saved:
+            training.restore(saved)
+        training.run(time_limit_s=0)
+    assert len(seen) == batches_before(phases, 5)
+    assert all(torch.equal(image, training.stream.batch(number).image) for number, image in enumerate(seen))
+
+
+def test_the_steps_random_numbers_are_a_function_of_seed_and_step(photo_folder, tmp_path):
+    def numbers(out: Path, **settings: Any) -> list[float]:
+        drawn: list[float] = []
+
+        def objective(networks, batch, rng):
+            drawn.append(float(torch.rand((), generator=rng)))
+            return _bright(networks, batch, rng)
+
+        _toy(photo_folder, tmp_path / out, ALONE, objective, **settings).run()
+        return drawn
+
+    first, again, other = numbers("a"), numbers("b"), numbers("c", seed=1)
+    assert first == again
+    assert len(set(first) | set(other)) == 12
+
+
+def test_the_average_follows_the_generator_faster_at_first(photo_folder, tmp_path):
+    training = _toy(photo_folder, tmp_path, ALONE, _bright, ema_decay=0.25)
+    colour, average = 0.5, 0.5
+    for step in range(6):
+        training.run(time_limit_s=0) if step == 0 else None
+        if step:
+            training = _toy(photo_folder, tmp_path, ALONE, _bright, ema_decay=0.25)
+            training.restore(newest(tmp_path / "checkpoints")[0])
+            training.run(time_limit_s=0)
+        colour -= 0.1 / 3
+        decay = min(0.25, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * colour
+        assert training.networks["generator"].state_dict()["colour"].flatten()[0].item() == pytest.approx(colour)
+        assert training.ema.state_dict()["colour"].flatten()[0].item() == pytest.approx(average)
+
+
+def test_the_average_has_statistics_and_counters_too_and_stays_in_eval(photo_folder, tmp_path):
+    training = _toy(photo_folder, tmp_path, ALONE, _bright, ema_decay=0.0)
+    training.run()
+    for name, tensor in training.networks["generator"].state_dict().items():
+        torch.testing.assert_close(training.ema.state_dict()[name], tensor)
+    assert training.ema.norm.num_batches_tracked == 6
+    assert not any(m.training for m in training.ema.modules())
+    assert not any(p.requires_grad for p in training.ema.parameters())
+
+
+# --- twenty steps ---
+
+
+@pytest.mark.parametrize(("recipe", "rate"), [("glcic_small", 3e-3), ("unet", 2e-3)])
+def test_twenty_steps_reduce_the_reconstruction_loss(begin, tmp_path, recipe, rate):
+    alone = ("schedule.completion_steps=20", "schedule.discriminator_steps=0", "schedule.joint_steps=0")
+    training = begin(recipe, tmp_path, *alone, f"optimiser.generator.lr={rate}", "training.precision=bf16-mixed")
+    fixed = training.stream.batch(1000)
+    before = _reconstruction(training, fixed)
+    training.run()
+    losses = [record["reconstruction"] for record in _log(tmp_path)]
+    assert len(losses) == 20
+    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
+    assert _reconstruction(training, fixed) < before
+
+
+def _reconstruction(training: Training, batch: Batch) -> float:
+    """The loss of photos that the run has not seen."""
+    training.networks["generator"].train()
+    with torch.no_grad():
+        return float(training.objective(training.networks, batch, torch.Generator())["reconstruction"]())
+
+
+def test_twenty_steps_teach_the_discriminators_to_tell(begin, tmp_path):
+    alone = ("schedule.completion_steps=0", "schedule.discriminator_steps=20", "schedule.joint_steps=0")
+    training = begin("glcic_small", tmp_path, *alone, "optimiser.discriminators.lr=3e-3")
+    training.run()
+    losses = [record["discrimination"] for record in _log(tmp_path)]
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+
+
+# --- interrupted = unbroken ---
+
+SYSTEMS = [
+    ("glcic", "32-true"),  # Adadelta
+    ("glcic_small", "bf16-mixed"),  # Adam
+    ("glcic_small", "32-true"),
+    ("unet", "bf16-mixed"),
+]
+
+
+@pytest.mark.parametrize(("recipe", "precision"), SYSTEMS)
+def test_a_run_stopped_after_every_step_ends_as_the_unbroken_one(begin, tmp_path, recipe, precision):
+    settings = (f"training.precision={precision}", "training.ema_decay=0.9")
+    unbroken = begin(recipe, tmp_path / "unbroken", *settings)
+    assert unbroken.run() == "finished"
+    phases = []
+    for step in range(11):
+        part = begin(recipe, tmp_path / "parts", *settings, resume=step > 0)
+        assert part.step == step
+        assert part.run(time_limit_s=0) == ("time limit" if step < 10 else "finished")
+        phases.append(newest(tmp_path / "parts" / "checkpoints")[0].record["phase"])
+    assert len(set(phases)) == 3
+    _assert_same(*(newest(tmp_path / name / "checkpoints")[0] for name in ("unbroken", "parts")))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGTERM") or os.name == "nt", reason="no POSIX signals")
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("stop_at", [2, 5, 9])
+def test_a_signal_in_any_phase_saves_stops_and_loses_nothing(begin, tmp_path, number, stop_at):
+    unbroken = begin("glcic", tmp_path / "unbroken")
+    unbroken.run()
+
+    training = begin("glcic", tmp_path / "parts")
+    objective = training.objective
+
+    def interrupted(networks, batch, rng):
+        if training.step == stop_at:
+            os.kill(os.getpid(), getattr(signal, number))
+        return objective(networks, batch, rng)
+
+    training.objective = interrupted
+    handlers = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+    assert training.run() == number
+    assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == handlers
+    assert training.step == stop_at + 1  # the step it was in is finished
+    assert newest(tmp_path / "parts" / "checkpoints")[0].step == stop_at + 1
+
+    assert begin("glcic", tmp_path / "parts", resume=True).run() == "finished"
+    _assert_same(*(newest(tmp_path / name / "checkpoints")[0] for name in ("unbroken", "parts")))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no POSIX signals")
+@pytest.mark.parametrize("moment", ["scalars", "sheet"])
+def test_a_signal_while_the_report_is_written_loses_no_step(photo_folder, tmp_path, monkeypatch, moment):
+    written = getattr(RunReport, moment)
+
+    def slow(self, step, *arguments):
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return written(self, step, *arguments)
+
+    monkeypatch.setattr(RunReport, moment, slow)
+    training = _toy(photo_folder, tmp_path, ALONE, _bright, checkpoint_every=100, sample_every=1)
+    assert training.run() == "SIGTERM"
+    assert newest(tmp_path / "checkpoints")[0].step == training.step
+
+
+def test_the_time_limit_stops_after_the_step_it_falls_into(photo_folder, tmp_path):
+    training = _toy(photo_folder, tmp_path, ALONE, _bright, checkpoint_every=100)
+    assert training.run(time_limit_s=0) == "time limit"
+    assert training.step == 1
+    assert newest(tmp_path / "checkpoints")[0].step == 1
+
+
+def test_a_stopped_training_may_be_run_on(photo_folder, tmp_path):
+    training = _toy(photo_folder, tmp_path, ALONE, _bright)
+    training.run(time_limit_s=0)
+    assert training.run() == "finished"
+    assert training.step == 6
+
+
+def test_a_finished_run_has_nothing_left_to_do(photo_folder, tmp_path):
+    training = _toy(photo_folder, tmp_path, ALONE, _bright)
+    training.run()
+    before = _states(training)
+    assert training.run() == "finished"
+    assert training.step == 6
+    assert all(_same(before[name], state) for name, state in _states(training).items())
+
+
+def test_a_training_runs_outside_the_main_thread(photo_folder, tmp_path):
+    training = _toy(photo_folder, tmp_path, ALONE, _bright)
+    ended: list[str] = []
+    thread = threading.Thread(target=lambda: ended.append(training.run()))
+    thread.start()
+    thread.join(60)
+    assert ended == ["finished"]
+
+
+def test_a_resumed_run_takes_the_learning_rate_of_its_recipe(begin, tmp_path):
+    """The way out of a loss that is not finite: resume with a lower learning rate."""
+    begin("glcic_small", tmp_path).run(time_limit_s=0)
+    lower = begin("glcic_small", tmp_path, "optimiser.generator.lr=1e-6", resume=True)
+    assert [group["lr"] for group in lower.optimisers["generator"].param_groups] == [1e-6]
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(begin, tmp_path):
+    begin("glcic_small", tmp_path).run(time_limit_s=0)
+    with pytest.raises(InpaintError, match="checkpoint at step 1 does not fit this recipe") as error:
+        begin("glcic_small", tmp_path, "generator.width=4", resume=True)
+    assert "\n" not in str(error.value)
+
+
+# --- numbers that are not finite ---
+
+
+def _breaks(step: int, value: float):
+    def objective(networks, batch, rng):
+        losses = _bright(networks, batch, rng)
+        objective.calls += 1
+        broken = objective.calls == step + 1
+        return losses | {"bright": lambda: losses["bright"]() * (value if broken else 1.0)}
+
+    objective.calls = 0
+    return objective
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(photo_folder, tmp_path, value):
+    training = _toy(photo_folder, tmp_path, ALONE, _breaks(3, value))
+    with pytest.raises(InpaintError, match=r"step 3: the loss is not finite .*bright") as error:
+        training.run()
+    assert "\n" not in str(error.value)
+    saved, refused = newest(tmp_path / "checkpoints")
+    assert (saved.step, refused) == (3, [])  # three steps were done, the fourth broke
+    assert all(t.isfinite().all() for t in saved.tensors.values() if t.is_floating_point())
+    assert training.networks["generator"].state_dict()["colour"].isfinite().all()
+
+
+def test_a_gradient_that_is_not_finite_never_reaches_a_checkpoint(photo_folder, tmp_path):
+    """The loss itself is 0 at that step, the root's slope there is not a number."""
+
+    def objective(networks, batch, rng):
+        losses = _bright(networks, batch, rng)
+        objective.calls += 1
+        if objective.calls == 3:
+            colour = networks["generator"](batch.image, batch.mask).image
+            return {"bright": lambda: (colour - colour).sum().sqrt() * 0.0 + colour.mean()}
+        return losses
+
+    objective.calls = 0
+    training = _toy(photo_folder, tmp_path, ALONE, objective)
+    with pytest.raises(InpaintError, match=r"step [23]"):
+        training.run()
+    saved, _ = newest(tmp_path / "checkpoints")
+    assert all(t.isfinite().all() for t in saved.tensors.values() if t.is_floating_point())
+
+
+# --- what a run leaves behind ---
+
+
+def test_checkpoints_come_at_their_times_and_at_the_end_and_are_thinned(begin, tmp_path):
+    training = begin("glcic", tmp_path, "training.checkpoint_every=3", "training.keep_checkpoints=2")
+    training.run()
+    names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    assert names == ["step-000000009", "step-000000011"]
+    record = load(tmp_path / "checkpoints" / "step-000000009").record
+    assert record["phase"] == "joint"
+    assert record["photos_seen"] == 9 * 4
+    assert record["recipe"]["system"] == "glcic"
+    assert len(record["recipe_sha256"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("steps", "phase"), [(4, "completion"), (5, "discriminators"), (7, "discriminators"), (8, "joint")]
+)
+def test_a_checkpoint_names_the_phase_of_its_last_step(begin, tmp_path, steps, phase):
+    training = begin("glcic", tmp_path, "training.checkpoint_every=1", "training.keep_checkpoints=20")
+    training.run()
+    assert load(tmp_path / "checkpoints" / f"step-{steps:09d}").record["phase"] == phase
+
+
+def test_beside_the_checkpoints_lie_the_averaged_weights_with_their_story(begin, tmp_path):
+    training = begin("glcic", tmp_path, "data.size=48", "data.resize=[48,64]")
+    training.run()
+    generator, description = load_generator(tmp_path)
+    assert _same(_state(generator), _state(training.ema))
+    told = {key: description[key] for key in ("model", "step", "phase", "photos_seen", "training_size")}
+    assert told == {"model": "glcic", "step": 11, "phase": "joint", "photos_seen": 44, "training_size": 48}
+    assert description["recipe_sha256"] == training.record["recipe_sha256"]
+    assert description["arguments"]["width"] == 8
+
+
+def test_the_log_tells_every_step_its_phase_losses_and_speed(begin, tmp_path):
+    begin("glcic", tmp_path).run()
+    records = _log(tmp_path)
+    assert [record["step"] for record in records] == list(range(1, 12))
+    assert [record["phase"] for record in records] == ["completion"] * 4 + ["discriminators"] * 3 + ["joint"] * 4
+    losses = [record.keys() & {"reconstruction", "discrimination", "adversarial"} for record in records]
+    assert (
+        losses
+        == [{"reconstruction"}] * 4
+        + [{"discrimination"}] * 3
+        + [{"reconstruction", "discrimination", "adversarial"}] * 4
+    )
+    assert all(record["steps_per_s"] > 0 for record in records)
+
+
+def test_the_log_of_a_resumed_run_tells_no_step_twice(begin, tmp_path):
+    """A killed run has logged steps beyond its last checkpoint; they are done again."""
+    training = begin("glcic", tmp_path, "training.checkpoint_every=2")
+    objective = training.objective
+
+    def dies(networks, batch, rng):
+        if training.step == 5:
+            raise KeyboardInterrupt
+        return objective(networks, batch, rng)
+
+    training.objective = dies
+    with pytest.raises(KeyboardInterrupt):
+        training.run()
+    assert newest(tmp_path / "checkpoints")[0].step == 4
+    begin("glcic", tmp_path, "training.checkpoint_every=2", resume=True).run()
+    assert [record["step"] for record in _log(tmp_path)] == list(range(1, 12))
+
+
+def test_losses_between_two_lines_are_averaged(photo_folder, tmp_path):
+    training = _toy(photo_folder, tmp_path, ALONE, _bright, log_every=4)
+    training.run()
+    records = _log(tmp_path)
+    assert [record["step"] for record in records] == [4, 6]
+    values = [0.5 - step * 0.1 / 3 for step in range(6)]
+    assert [record["bright"] for record in records] == pytest.approx(
+        [sum(values[:4]) / 4, sum(values[4:]) / 2], rel=1e-4
+    )
+
+
+def test_sheets_show_the_same_samples_every_time(begin, tmp_path):
+    begin("glcic", tmp_path, "training.sample_every=5").run()
+    sheets = {p.name: cv2.imread(str(p)) for p in sorted((tmp_path / "samples").iterdir())}
+    assert list(sheets) == ["step-000000005.png", "step-000000010.png", "step-000000011.png"]
+    first, second, _ = sheets.values()
+    assert first.shape == (32, 2 * 3 * 32, 3)  # two samples beside each other, each holed, filled and true
+    for holed_or_true in (slice(0, 32), slice(64, 96)):
+        assert (first[:, holed_or_true] == second[:, holed_or_true]).all()
+    assert (first[:, 32:64] != second[:, 32:64]).any()
+
+
+def test_tensorboard_gets_scalars_and_pictures(begin, tmp_path):
+    begin("glcic", tmp_path).run()
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    data = events.read_bytes()
+    assert all(
+        tag in data for tag in (b"reconstruction", b"discrimination", b"adversarial", b"steps_per_s", b"samples")
+    )
+
+
+@pytest.mark.parametrize("layout", [True, False])
+def test_channels_last_is_how_weights_and_photos_lie(begin, tmp_path, layout):
+    training = begin("glcic", tmp_path, f"training.channels_last={str(layout).lower()}")
+    weight = training.networks["generator"].state_dict()["layers.1.0.weight"]
+    assert weight.is_contiguous(memory_format=torch.channels_last) == layout
+    laid: list[bool] = []
+    objective = training.objective
+
+    def watching(networks, batch, rng):
+        laid.append(batch.image.is_contiguous(memory_format=torch.channels_last))
+        return objective(networks, batch, rng)
+
+    training.objective = watching
+    training.run(time_limit_s=0)
+    assert laid == [layout]
