@@ -11,8 +11,8 @@ DrawPhoto = Callable[..., np.ndarray]
 
 # A full system at toy widths. What a test is about it sets on top; later overrides win.
 TINY = (
-    "data.size=32",
-    "data.resize=[32,48]",
+    "data.size=48",
+    "data.resize=[48,64]",
     "data.holes=['mixed']",
     "data.cache_gb=0.1",
     "training.batch=4",

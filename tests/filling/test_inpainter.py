@@ -13,7 +13,7 @@ from PIL import Image
 
 import inpaintkit
 from inpaintkit import Inpainter, fill
-from inpaintkit.errors import MaskError, PhotoError, UsageError
+from inpaintkit.errors import MaskError, ModelError, PhotoError, UsageError
 from inpaintkit.photo import Photo, read_photo
 
 Draw = Callable[[int, int], np.ndarray]
@@ -103,6 +103,25 @@ def test_the_hole_gets_what_the_engine_says(watchful: Any) -> None:
     for dtype, expected in (("uint8", 204), ("uint16", 52428), ("float64", 0.8)):
         filled = Inpainter(watchful(None, level=0.8))(image.astype(dtype), mask)
         assert filled[50, 50] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("working_size", [None, 64])
+def test_an_engine_that_returns_no_numbers_is_an_error(watchful: Any, working_size: int | None) -> None:
+    mask = np.zeros((40, 40), bool)
+    mask[10:20, 10:20] = True
+    with pytest.raises(ModelError, match="no numbers"):
+        Inpainter(watchful(working_size, level=np.nan))(np.zeros((40, 40, 3), np.uint8), mask)
+
+
+@pytest.mark.parametrize(("level", "expected"), [(1.7, 1.0), (-0.3, 0.0)])
+def test_a_fill_beyond_the_range_is_cut_off(watchful: Any, level: float, expected: float) -> None:
+    mask = np.zeros((40, 40), bool)
+    mask[10:20, 10:20] = True
+    for working_size in (None, 64):
+        filled = Inpainter(watchful(working_size, level=level))(np.full((40, 40, 3), 0.5), mask)
+        assert filled[15, 15] == pytest.approx(expected, abs=1e-3)
+        assert filled.min() >= 0
+        assert filled.max() <= 1
 
 
 def test_engines_see_zeros_in_the_hole_and_at_most_their_working_size(watchful: Any) -> None:

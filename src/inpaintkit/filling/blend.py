@@ -21,11 +21,11 @@ SEAM_SIGMA = 3.0
 SEAM_CELL = 4
 """Casts vary slowly: they are computed on cells of so many pixels a side."""
 
-SEAM_REACH = 32.0
-"""Distance in pixels from the rim over which the colour match fades to 1/e."""
-
 SEAM_EDGE = 0.2
 """A step across the rim larger than this is taken for an edge of the picture and left alone."""
+
+SEAM_CERTAIN = 0.03
+"""Weight of the rim near a cell from which on its own cast is believed, and not that of the cells around it."""
 
 FEATHER_PX = 2
 """Width in pixels of the band inside the hole in which the fill fades into its nearest known pixel."""
@@ -33,11 +33,13 @@ FEATHER_PX = 2
 
 def composite(image: FloatArray, missing: BoolArray, filled: FloatArray) -> FloatArray:
     """`filled` in the hole, `image` everywhere else."""
-    return np.where(missing[..., None], filled, image)
+    result = np.ascontiguousarray(image).copy()
+    cv2.copyTo(np.ascontiguousarray(filled, dtype=result.dtype), missing.astype(np.uint8), result)
+    return result
 
 
 def match_seam(image: FloatArray, missing: BoolArray, filled: FloatArray) -> FloatArray:
-    """The fill with its colour cast against the surroundings taken away: strongest at the rim, fading inward.
+    """The fill with its colour cast against the surroundings taken away, measured along the rim and carried inward.
 
     Only the low frequencies of the step across the rim are corrected, so that texture and edges which run into the
     hole stay.
@@ -45,22 +47,17 @@ def match_seam(image: FloatArray, missing: BoolArray, filled: FloatArray) -> Flo
     result = composite(image, missing, filled)
     if not missing.any() or missing.all():
         return result
-    box = _around(missing, SEAM_RING)
+    box = hole_box(missing, SEAM_RING)
     hole = missing[box].astype(np.uint8)
-    depth = cv2.distanceTransform(hole, cv2.DIST_L2, cv2.DIST_MASK_5)
-    height = cv2.distanceTransform(1 - hole, cv2.DIST_L2, cv2.DIST_MASK_5)
-    inside, inside_weight = _ring_colour(filled[box], (hole == 1) & (depth <= SEAM_RING))
-    outside, outside_weight = _ring_colour(image[box], (hole == 0) & (height <= SEAM_RING))
+    inner = cv2.distanceTransform(hole, cv2.DIST_L2, cv2.DIST_MASK_5) <= SEAM_RING
+    outer = cv2.distanceTransform(1 - hole, cv2.DIST_L2, cv2.DIST_MASK_5) <= SEAM_RING
+    inside, inside_weight = _ring_colour(filled[box], inner & (hole == 1))
+    outside, outside_weight = _ring_colour(image[box], outer & (hole == 0))
     step = outside - inside
-    trust = np.minimum(inside_weight, outside_weight)[..., None]
-    trust = trust * np.exp(-np.square(np.abs(step).max(axis=2, keepdims=True) / SEAM_EDGE))
-    weight = _blur(inside_weight + outside_weight, 2 * SEAM_SIGMA / SEAM_CELL)
-    spread = _blur(trust[..., 0], 2 * SEAM_SIGMA / SEAM_CELL)
-    cast = _blur(step * trust, 2 * SEAM_SIGMA / SEAM_CELL) / np.maximum(spread, 1e-6)[..., None]
-    cast *= np.clip(4 * spread / np.maximum(weight, 1e-6), 0, 1)[..., None]
-    cast = cv2.resize(cast, hole.shape[::-1], interpolation=cv2.INTER_LINEAR).reshape(*hole.shape, -1)
-    fade = np.exp(-np.maximum(depth - 1, 0) / SEAM_REACH)
-    result[box] += np.where(hole[..., None] == 1, cast * fade[..., None], np.float32(0))
+    step *= np.exp(-np.square(np.abs(step).max(axis=2, keepdims=True) / SEAM_EDGE))
+    weight = np.minimum(inside_weight, outside_weight)
+    cast = _carried_inward(step * weight[..., None], weight)
+    result[box] += cv2.resize(cast, hole.shape[::-1], interpolation=cv2.INTER_LINEAR).reshape(*hole.shape, -1)
     return composite(image, missing, np.clip(result, 0, 1, out=result))
 
 
@@ -72,7 +69,7 @@ def feather(image: FloatArray, missing: BoolArray, filled: FloatArray, width: in
     result = composite(image, missing, filled)
     if width <= 0 or not missing.any() or missing.all():
         return result
-    box = _around(missing, 1)
+    box = hole_box(missing, 1)
     hole, known_colours = missing[box], image[box].reshape(-1, image.shape[2])
     depth, nearest = cv2.distanceTransformWithLabels(
         hole.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
@@ -104,6 +101,13 @@ def poisson(completed: FloatArray, hole: BoolArray) -> FloatArray:
     return composite(completed, hole, from_bytes(cloned))
 
 
+def hole_box(missing: BoolArray, margin: int = 0) -> tuple[slice, slice]:
+    """The box around all missing pixels and `margin` more on every side, within the image, as slices."""
+    left, top, width, height = cv2.boundingRect(missing.view(np.uint8))
+    rows = slice(max(top - margin, 0), top + height + margin)
+    return rows, slice(max(left - margin, 0), left + width + margin)
+
+
 def to_bytes(image: FloatArray) -> NDArray[np.uint8]:
     """[0,1] to 0..255, rounded."""
     return np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
@@ -112,13 +116,6 @@ def to_bytes(image: FloatArray) -> NDArray[np.uint8]:
 def from_bytes(image: NDArray[Any]) -> FloatArray:
     """0..255 to [0,1]."""
     return image.astype(np.float32) / np.float32(255)
-
-
-def _around(missing: BoolArray, margin: int) -> tuple[slice, slice]:
-    """The box around all missing pixels and `margin` more on every side, within the image."""
-    left, top, width, height = cv2.boundingRect(missing.view(np.uint8))
-    rows = slice(max(top - margin, 0), top + height + margin)
-    return rows, slice(max(left - margin, 0), left + width + margin)
 
 
 def _blur(values: FloatArray, sigma: float) -> FloatArray:
@@ -133,6 +130,24 @@ def _ring_colour(image: FloatArray, ring: BoolArray) -> tuple[FloatArray, FloatA
     cells = max(1, round(width / SEAM_CELL)), max(1, round(height / SEAM_CELL))
     share = ring.astype(np.float32)
     summed = cv2.resize(np.dstack([image * share[..., None], share]), cells, interpolation=cv2.INTER_AREA)
-    near = _blur(summed.reshape(cells[1], cells[0], -1), SEAM_SIGMA / SEAM_CELL)
+    near = _blur(np.asarray(summed, np.float32).reshape(cells[1], cells[0], -1), SEAM_SIGMA / SEAM_CELL)
     colour = near[..., :-1] / np.maximum(near[..., -1:], 1e-6)
     return np.asarray(colour, np.float32), near[..., -1]
+
+
+def _carried_inward(total: FloatArray, weight: FloatArray) -> FloatArray:
+    """Weighted sums (H, W, C) over their weights (H, W), and where there is no weight, what lies around.
+
+    Goes down to ever coarser cells, where everything has some weight, and fills on the way up.
+    """
+    height, width = weight.shape
+    if max(height, width) <= 2:
+        mean = total.sum(axis=(0, 1)) / max(float(weight.sum()), 1e-6)
+        return np.broadcast_to(mean, total.shape).astype(np.float32)
+    half = ((width + 1) // 2, (height + 1) // 2)
+    coarse = np.asarray(cv2.resize(np.dstack([total, weight]), half, interpolation=cv2.INTER_AREA), np.float32)
+    around = cv2.resize(
+        _carried_inward(coarse[..., :-1], coarse[..., -1]), (width, height), interpolation=cv2.INTER_LINEAR
+    )
+    own = np.clip(weight / SEAM_CERTAIN, 0, 1)[..., None]
+    return np.asarray(own * total / np.maximum(weight, 1e-6)[..., None] + (1 - own) * around, np.float32)

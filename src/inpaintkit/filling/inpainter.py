@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..errors import MaskError, PhotoError, UsageError, unknown_name
+from ..errors import MaskError, ModelError, PhotoError, UsageError, unknown_name
 from ..masks import as_mask, grow_mask, read_mask
 from ..photo import Photo, photo_to_pil, read_photo
-from .blend import feather, match_seam, poisson
+from .blend import feather, hole_box, match_seam, poisson
 from .engines import Engine, open_engine
 from .regions import BoolArray, FloatArray, Region, enlarge_crop, plan_regions, shrink_crop
 
@@ -146,33 +146,44 @@ class Inpainter:
 
     def _fill_regions(self, colour: NDArray[Any], mask: BoolArray, regions: list[Region], grey: bool) -> None:
         """Fill `colour` in place, region by region; what one region filled is known to the next."""
-        missing = mask.copy()
+        top, left = min(region.top for region in regions), min(region.left for region in regions)
+        bottom = max(region.top + region.height for region in regions)
+        right = max(region.left + region.width for region in regions)
+        missing = mask[top:bottom, left:right].copy()
         for region in regions:
-            crop, hole = colour[region.window], missing[region.window]
-            filled = self._fill_crop(_unit(crop), hole, region)
-            if grey:
-                filled = np.broadcast_to(filled.mean(axis=2, keepdims=True), filled.shape)
-            crop[region.holes] = _like(filled[region.holes][:, : crop.shape[2]], crop.dtype)
+            rows, columns = region.window
+            hole = missing[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+            crop = colour[region.window]
+            _paste(self._fill_crop(_unit(crop), hole, region), crop, region.holes, grey)
             hole[region.holes] = False
         if self.postprocess == "poisson":
             for region in regions:
                 crop = colour[region.window]
-                blended = poisson(_unit(crop), region.holes)
-                crop[region.holes] = _like(blended[region.holes][:, : crop.shape[2]], crop.dtype)
+                _paste(poisson(_unit(crop), region.holes), crop, region.holes, grey)
 
     def _fill_crop(self, image: FloatArray, missing: BoolArray, region: Region) -> FloatArray:
         """One crop through the engine at working size, blended at its own."""
-        image[missing] = 0  # so that no engine can read what the photo held there
+        hole = image[hole_box(missing)]  # zeroed, so that no engine can read what the photo held there
+        hole[missing[hole_box(missing)]] = 0
         if self.engine.working_size is None:
-            return self.engine(image, missing)
+            return self._run_engine(image, missing)
         shape = missing.shape
         if region.working_shape == shape:
-            filled = match_seam(image, missing, self.engine(image, missing))
+            filled = match_seam(image, missing, self._run_engine(image, missing))
         else:
             small, small_missing = shrink_crop(image, missing, region.working_shape)
-            filled = match_seam(small, small_missing, self.engine(small, small_missing))
+            filled = match_seam(small, small_missing, self._run_engine(small, small_missing))
             filled = enlarge_crop(filled, shape)
         return feather(image, missing, filled)
+
+    def _run_engine(self, image: FloatArray, missing: BoolArray) -> FloatArray:
+        """What the engine makes of a crop. Raises ModelError when that is no picture."""
+        filled = self.engine(image, missing)
+        if not np.isfinite(filled).all():
+            raise ModelError(
+                f"model '{self.engine.name}' returned values that are no numbers: use another one, or float32"
+            )
+        return filled
 
     def _fill_pil(self, image: Image.Image, mask: Any) -> Image.Image:
         """A PIL image of the accepted modes, its `info` (profile, EXIF, resolution) kept."""
@@ -262,9 +273,19 @@ def _unit(crop: NDArray[Any]) -> FloatArray:
     return np.repeat(scaled, 3, axis=2) if crop.shape[2] == 1 else scaled
 
 
+def _paste(filled: FloatArray, crop: NDArray[Any], holes: BoolArray, grey: bool) -> None:
+    """Write the holes' pixels into `crop`, in its own number format; with `grey`, all channels alike."""
+    box = hole_box(holes)
+    inside = holes[box]
+    values = filled[box][inside]
+    if grey:
+        values = np.repeat(values.mean(axis=1, keepdims=True), 3, axis=1)
+    crop[box][inside] = _like(values[:, : crop.shape[2]], crop.dtype)
+
+
 def _like(values: FloatArray, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Values in [0,1] in the photo's own number format."""
+    """Values in the photo's own number format, what lies beyond [0,1] cut off."""
+    values = np.clip(values, 0, 1)
     if dtype.kind == "f":
         return values.astype(dtype)
-    most = np.iinfo(dtype).max
-    return np.clip(np.rint(values * np.float32(most)), 0, most).astype(dtype)
+    return np.rint(values * np.float32(np.iinfo(dtype).max)).astype(dtype)

@@ -113,7 +113,8 @@ def shrink_crop(image: FloatArray, missing: BoolArray, shape: tuple[int, int]) -
     height, width = shape
     known = (~missing).astype(np.float32)
     weight = cv2.resize(known, (width, height), interpolation=cv2.INTER_AREA)
-    total = cv2.resize(image * known[..., None], (width, height), interpolation=cv2.INTER_AREA)
+    seen = cv2.copyTo(np.ascontiguousarray(image), (~missing).astype(np.uint8))  # 0 where missing
+    total = np.asarray(cv2.resize(seen, (width, height), interpolation=cv2.INTER_AREA))
     small = total.reshape(height, width, -1) / np.maximum(weight, 1e-6)[..., None]
     small_missing = weight < 1 - 1e-5
     small[weight <= 1e-6] = 0
@@ -222,9 +223,9 @@ def _cut_long_holes(
     step_right = _even_step(left // BLOCK, -(-right // BLOCK), pitch)
     down = (rows - top[hole] // BLOCK) // step_down[hole]
     along = (columns - left[hole] // BLOCK) // step_right[hole]
-    keys = np.stack([hole, down, along], axis=1)
-    found, piece = np.unique(keys, axis=0, return_inverse=True)
-    return piece.reshape(-1), found[:, 0]
+    height, width = int(down.max()) + 1, int(along.max()) + 1
+    found, piece = np.unique((hole * height + down) * width + along, return_inverse=True)
+    return piece.reshape(-1), found // (height * width)
 
 
 def _even_step(first: NDArray[np.int64], last: NDArray[np.int64], pitch: NDArray[np.int64]) -> NDArray[np.int64]:
