@@ -1,7 +1,10 @@
 """A trained generator as one ONNX file for the light side, checked against PyTorch before it is believed."""
 
 import json
-from collections.abc import Mapping, Sequence
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -129,24 +132,37 @@ def _trace(filler: nn.Module, multiple: int) -> onnx.ModelProto:
     batch = torch.export.Dim("batch", min=1, max=4096)
     height = multiple * torch.export.Dim("rows", min=1, max=16384 // multiple)
     width = multiple * torch.export.Dim("columns", min=1, max=16384 // multiple)
+    shapes = {name: {0: batch, 2: height, 3: width} for name in ("image", "mask")}
     try:
-        program = torch.onnx.export(
-            filler,
-            (image, mask),
-            dynamo=True,
-            dynamic_shapes={
-                "image": {0: batch, 2: height, 3: width},
-                "mask": {0: batch, 2: height, 3: width},
-            },
-            input_names=["image", "mask"],
-            output_names=["completed"],
-            verbose=False,
-        )
+        with _quiet_exporter():
+            program = torch.onnx.export(
+                filler,
+                (image, mask),
+                dynamo=True,
+                dynamic_shapes=shapes,
+                input_names=["image", "mask"],
+                output_names=["completed"],
+                verbose=False,
+            )
     except Exception as error:  # the exporter raises many kinds
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"this network cannot be exported to ONNX ({reason}); fill with --engine torch") from error
     assert program is not None
     return program.model_proto
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Without the exporter's warnings about packages that are not installed and about its own internals."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _store_half(model: onnx.ModelProto) -> None:

@@ -1029,7 +1029,7 @@ def _described(exif: bytes) -> tuple[dict[int, bytes], dict[int, TiffImagePlugin
 
 
 def _with_directories(data: bytes, directories: dict[int, TiffImagePlugin.ImageFileDirectory_v2]) -> bytes:
-    """A little-endian TIFF file with tag directories appended, and its placeholders made pointers to them."""
+    """A little-endian TIFF file with tag directories appended, and the spaces kept for them made pointers."""
     if not directories:
         return data
     file = bytearray(data)

@@ -39,6 +39,13 @@ def _mean_fill(image: str, known: str, filled: str) -> list[Any]:
     ]
 
 
+def _known_of_mask(reversed_polarity: bool) -> Any:
+    """The node that makes `known` of a mask in which 1 is missing (or, reversed, known)."""
+    if reversed_polarity:
+        return helper.make_node("Identity", ["mask"], ["known"])
+    return helper.make_node("Sub", ["one", "mask"], ["known"])
+
+
 @pytest.fixture
 def own_model(tmp_path: Path) -> MakeModel:
     """Our signature: the hole gets the mean of the known pixels; sides that are no multiple of 4 fail."""
@@ -47,7 +54,7 @@ def own_model(tmp_path: Path) -> MakeModel:
         nodes = [
             helper.make_node("SpaceToDepth", ["image"], ["deep"], blocksize=4),
             helper.make_node("DepthToSpace", ["deep"], ["same"], blocksize=4),
-            helper.make_node("Sub", ["one", "mask"], ["known"]),
+            _known_of_mask(False),
             *_mean_fill("same", "known", "completed"),
         ]
         inputs = [
@@ -68,12 +75,28 @@ def own_model(tmp_path: Path) -> MakeModel:
 
 
 @pytest.fixture
+def unmarked_model(tmp_path: Path) -> MakeModel:
+    """Our signature without our metadata, as another program might write it."""
+
+    def make(name: str = "unmarked.onnx", *, reversed_polarity: bool = False) -> Path:
+        nodes = [_known_of_mask(reversed_polarity), *_mean_fill("image", "known", "completed")]
+        inputs = [
+            helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, "h", "w"]),
+            helper.make_tensor_value_info("mask", TensorProto.FLOAT, ["n", 1, "h", "w"]),
+        ]
+        outputs = [helper.make_tensor_value_info("completed", TensorProto.FLOAT, ["n", 3, "h", "w"])]
+        return _save(nodes, inputs, outputs, tmp_path / name, {})
+
+    return make
+
+
+@pytest.fixture
 def lama_model(tmp_path: Path) -> MakeModel:
     """LaMa's signature at a small fixed size; `scale` 255 is the other exporters' range."""
 
-    def make(name: str = "lama.onnx", side: int = 64, scale: float = 1.0) -> Path:
+    def make(name: str = "lama.onnx", side: int = 64, scale: float = 1.0, *, reversed_polarity: bool = False) -> Path:
         nodes = [
-            helper.make_node("Sub", ["one", "mask"], ["known"]),
+            _known_of_mask(reversed_polarity),
             *_mean_fill("image", "known", "whole"),
             helper.make_node("Constant", [], ["scale"], value_float=scale),
             helper.make_node("Mul", ["whole", "scale"], ["output"]),

@@ -124,7 +124,18 @@ def test_a_fill_beyond_the_range_is_cut_off(watchful: Any, level: float, expecte
         assert filled.max() <= 1
 
 
-def test_engines_see_zeros_in_the_hole_and_at_most_their_working_size(watchful: Any) -> None:
+@pytest.mark.parametrize("working_size", [None, 400])
+def test_engines_see_zeros_in_the_hole(watchful: Any, working_size: int | None) -> None:
+    engine = watchful(working_size)
+    mask = np.zeros((80, 90), bool)
+    mask[30:50, 40:70] = True
+    Inpainter(engine)(np.ones((80, 90, 3), np.float32), mask)
+    ((crop, hole),) = engine.seen
+    assert crop[hole].max() == 0
+    assert crop[~hole].min() == 1
+
+
+def test_engines_see_at_most_their_working_size(watchful: Any) -> None:
     engine = watchful(64)
     image = picture((300, 400, 3), "uint8")
     mask = np.zeros((300, 400), bool)

@@ -1,7 +1,6 @@
 """`inpaintkit export`: a run or weights file as ONNX for the light side, or as a weights file to share."""
 
 import json
-import logging
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +28,6 @@ def command(
         raise UsageError(f"{out.parent}: no such folder; make it first")
     if not source.exists():
         raise ModelError(f"{source}: no such run or file; give the --out folder of a training or a .safetensors file")
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of every package that is not installed
     from ..export import export_tensors
     from ..models.published import read_generator_file, save_generator
 

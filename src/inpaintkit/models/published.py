@@ -90,12 +90,17 @@ def load_generator(path: Path) -> tuple[nn.Module, dict[str, Any]]:
 
 @torch.no_grad()
 def load_matching(module: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
-    """Copy every tensor whose name and shape fit; returns the module's tensors that were left as they are."""
+    """Copy every layer whose tensors all fit by name and shape; returns the tensors that were left as they are.
+
+    A layer is taken whole or not at all: where a weight does not fit, its bias starts anew as well.
+    """
     own = module.state_dict()
-    left = []
-    for name, tensor in own.items():
-        if name in tensors and tensors[name].shape == tensor.shape:
-            tensor.copy_(tensors[name])
-        else:
-            left.append(name)
+    unfit = {
+        name.rpartition(".")[0]
+        for name, tensor in own.items()
+        if name not in tensors or tensors[name].shape != tensor.shape
+    }
+    left = [name for name in own if name.rpartition(".")[0] in unfit]
+    for name in own.keys() - set(left):
+        own[name].copy_(tensors[name])
     return left

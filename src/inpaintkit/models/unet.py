@@ -203,7 +203,7 @@ def schedule(
     completion_steps: int = 20_000,
     discriminator_steps: int = 500,
     joint_steps: int = 10_000,
-    adversarial_weight: float = 0.15,
+    adversarial_weight: float = 0.02,
 ) -> tuple[Phase, ...]:
     """GLCIC's three phases with this file's losses."""
     learn_to_tell = Update("discriminator", {"discrimination": 1.0})

@@ -1,5 +1,6 @@
 """From a checked recipe to a run: builds the networks, optimisers and data, and loads what the run goes on from."""
 
+import json
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -84,6 +85,9 @@ def start_training(
     if saved is not None:
         training.restore(saved)
         notes.append(f"resumed at step {saved.step}")
+        changed = _changes(saved.record["recipe"], training.record["recipe"])
+        if changed:
+            notes.append(f"the recipe is not the one this run began with: {'; '.join(changed)}")
     return Beginning(training, tuple(notes))
 
 
@@ -158,6 +162,18 @@ def _record(recipe: Recipe) -> dict[str, Any]:
     values |= values.pop("parts")
     versions = {"inpaintkit": __version__, "torch": torch.__version__, "python": platform.python_version()}
     return {"recipe": values, "recipe_sha256": recipe.sha256, "versions": versions}
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any], section: str = "") -> list[str]:
+    """Every value of a recipe that is not what it was, as 'training.batch 16 -> 8'."""
+    changed = []
+    for key in sorted({*before, *now}):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            changed += _changes(old, new, f"{section}{key}.")
+        elif json.loads(json.dumps(old)) != json.loads(json.dumps(new)):
+            changed.append(f"{section}{key} {old} -> {new}")
+    return changed
 
 
 def _description(recipe: Recipe) -> dict[str, Any]:

@@ -100,7 +100,7 @@ class Training:
                 )
             self.ema.load_state_dict(saved.under("ema"))
         except (RuntimeError, KeyError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = " ".join(str(error).split())[:200]
             raise InpaintError(
                 f"the checkpoint at step {saved.step} does not fit this recipe ({reason}); "
                 "resume with the recipe that wrote it or start a new --out"
