@@ -37,6 +37,7 @@ EXTRAS = {
     "safetensors": "train",
     "pydantic": "train",
     "tensorboard": "train",
+    "tqdm": "train",
     "onnx": "train",
     "onnxscript": "train",
     "skimage": "classical",
