@@ -87,3 +87,17 @@ def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_overrides() -> dict[str, tuple[str, ...]]:
     """Shipped recipe name -> `section.key=value` overrides that make it a matter of seconds."""
     return {"glcic": TINY_GLCIC, "glcic_small": TINY_GLCIC, "unet": TINY_UNET}
+
+
+@pytest.fixture(scope="session")
+def trained_run(
+    tmp_path_factory: pytest.TempPathFactory, photo_folder: Path, tiny_overrides: dict[str, tuple[str, ...]]
+) -> Path:
+    """The folder of a finished run: GLCIC at toy width and 64 px, 4 + 3 + 4 steps. Tests only read here."""
+    from inpaintkit.recipes import read_recipe
+    from inpaintkit.recipes.start import start_training
+
+    out = tmp_path_factory.mktemp("runs") / "first"
+    recipe = read_recipe("glcic_small", [*tiny_overrides["glcic_small"], "data.size=64", "data.resize=[64,64]"])
+    start_training(recipe, str(photo_folder), out, accelerator="cpu").training.run()
+    return out
