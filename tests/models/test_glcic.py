@@ -260,9 +260,9 @@ def test_convolutions_carry_over_from_128_to_256_and_the_rest_is_named():
     large = Discriminators(256, width=4, features=8)
     fresh = {name: tensor.clone() for name, tensor in large.state_dict().items()}
     left = load_matching(large, small.state_dict())
-    first = {f"{part}.{len(getattr(large, part)) - 2}.weight" for part in ("whole", "local")}
-    assert first <= set(left)
-    assert all(name.rpartition(".")[0] in {n.rpartition(".")[0] for n in first} | {"join"} for name in left)
+    assert set(left) == {
+        f"{part}.{len(getattr(large, part)) - 2}.{name}" for part in ("whole", "local") for name in ("weight", "bias")
+    }
     for name, tensor in large.state_dict().items():
         kept = fresh[name] if name in left else small.state_dict()[name]
         assert torch.equal(tensor, kept), name
@@ -272,13 +272,21 @@ def test_the_completion_network_carries_over_whole():
     assert load_matching(CompletionNetwork(width=4), CompletionNetwork(width=4).state_dict()) == []
 
 
-def test_load_matching_leaves_what_is_missing_or_of_another_shape():
-    network = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))
-    before = network[0].weight.clone()
-    left = load_matching(network, {"0.weight": torch.ones(2, 4), "0.bias": torch.ones(2), "9.bias": torch.ones(1)})
-    assert left == ["0.weight", "1.weight", "1.bias"]
-    assert torch.equal(network[0].weight, before)
-    assert torch.equal(network[0].bias, torch.ones(2))
+def test_load_matching_takes_a_layer_whole_or_not_at_all():
+    network = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2), nn.Linear(2, 1))
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    given = {
+        "0.weight": torch.ones(2, 4),  # does not fit
+        "0.bias": torch.ones(2),
+        "2.weight": torch.ones(1, 2),
+        "2.bias": torch.ones(1),
+        "9.bias": torch.ones(1),
+    }
+    assert load_matching(network, given) == ["0.weight", "0.bias", "1.weight", "1.bias"]
+    after = network.state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in ("0.weight", "0.bias", "1.weight", "1.bias"))
+    assert torch.equal(after["2.weight"], torch.ones(1, 2))
+    assert torch.equal(after["2.bias"], torch.ones(1))
 
 
 # --- 3.4 Objective ---------------------------------------------------------------------------------------------------

@@ -134,7 +134,7 @@ class _Paints(nn.Module):
 
 
 class _Watches(nn.Module):
-    """A discriminator that keeps what it is shown; its logit is the pixel's mean."""
+    """A discriminator that keeps what it is shown; a patch's logit is its mean, plus a bias."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ class _Watches(nn.Module):
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         self.shown.append(image)
-        return image.mean(1, keepdim=True) + self.bias
+        return nn.functional.avg_pool2d(image, 8).mean(1, keepdim=True) + self.bias
 
 
 @pytest.fixture
@@ -153,18 +153,32 @@ def scene():
     return networks, Batch(image, mask, mask.flip(2))
 
 
-def test_the_losses_are_the_holes_l1_and_the_hinge_on_the_composite(scene):
+def test_reconstruction_is_the_l1_of_the_hole(scene):
     networks, (image, mask, _) = scene
     raw = networks["generator"].output.detach()
-    losses = objective(*scene, torch.Generator())
     in_hole = [float(((raw[i] - image[i]).abs() * mask[i]).sum() / (3 * mask[i].sum())) for i in range(3)]
-    assert losses["reconstruction"]().item() == pytest.approx(sum(in_hole) / 3, rel=1e-5)
-    fake = composite(image, mask, raw)
-    logits = fake.mean(1) + 0.1
-    assert losses["adversarial"]().item() == pytest.approx(-float(logits.mean()), rel=1e-5)
-    real = (1 - (image.mean(1) + 0.1)).clamp_min(0).mean()
-    assert losses["discrimination"]().item() == pytest.approx(float(real + (1 + logits).clamp_min(0).mean()), rel=1e-5)
+    loss = objective(*scene, torch.Generator())["reconstruction"]()
+    assert loss.item() == pytest.approx(sum(in_hole) / 3, rel=1e-5)
+
+
+def test_the_hinge_is_on_the_composite_and_on_the_patches_that_touch_the_hole(scene):
+    networks, (image, mask, _) = scene
+    fake = composite(image, mask, networks["generator"].output.detach())
+    real_logits, fake_logits = [], []
+    for i in range(3):
+        for top in range(0, 32, 8):
+            for left in range(0, 32, 8):
+                cell = (i, slice(None), slice(top, top + 8), slice(left, left + 8))
+                if mask[cell].any():
+                    real_logits.append(float(image[cell].mean()) + 0.1)
+                    fake_logits.append(float(fake[cell].mean()) + 0.1)
+    assert 0 < len(fake_logits) < 3 * 16
+    losses = objective(*scene, torch.Generator())
+    assert losses["adversarial"]().item() == pytest.approx(-sum(fake_logits) / len(fake_logits), rel=1e-5)
+    hinge = sum(max(0, 1 - r) for r in real_logits) + sum(max(0, 1 + f) for f in fake_logits)
+    assert losses["discrimination"]().item() == pytest.approx(hinge / len(fake_logits), rel=1e-5)
     assert sum(torch.equal(shown, fake) for shown in networks["discriminator"].shown) == 2
+    assert sum(torch.equal(shown, image) for shown in networks["discriminator"].shown) == 1
 
 
 def test_no_gradient_crosses_over(scene):

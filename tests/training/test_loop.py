@@ -349,7 +349,6 @@ def test_twenty_steps_teach_the_discriminators_to_tell(one_batch, tmp_path, reci
 SYSTEMS = [
     ("glcic", "32-true"),  # Adadelta
     ("glcic_small", "bf16-mixed"),  # Adam
-    ("glcic_small", "32-true"),
     ("unet", "bf16-mixed"),
 ]
 
