@@ -22,7 +22,7 @@ def read_logs(paths: list[Path]) -> list[dict]:
             per_step = record["photos_per_s"] / record["steps_per_s"]
             seen += (record["step"] - last_step) * per_step
             last_step = record["step"]
-            records.append({**record, "photos": before + seen, "run": path.parent.name})
+            records.append({**record, "photos": before + seen, "run": path.name})
         before += seen
     return records
 

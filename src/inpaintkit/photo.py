@@ -5,7 +5,7 @@ Read: PNG, JPEG, WebP, TIFF, AVIF, and single-picture GIF and BMP. Written: PNG,
 Kept from file to file: every pixel (bit for bit where the format allows, see `is_lossless`), 16-bit depth in PNG and
 TIFF, alpha and the colours under it, ICC profile, EXIF, XMP, resolution, JPEG comment, PNG text and colour chunks,
 JPEG quantisation tables and subsampling. Settled on reading: orientation is applied once and its tag removed, and the
-EXIF thumbnail is taken out, because it would go on showing what was filled away. Converted on reading, each named in
+thumbnails in EXIF and XMP are taken out, because they would go on showing what was filled away. Converted on reading, each named in
 `Photo.notes`: palette, 1-bit, CMYK, premultiplied alpha, colour-key transparency, AVIF above 8 bits. Not kept: further
 pictures of a multi-picture JPEG, Photoshop resource blocks, proprietary segments.
 """
@@ -40,7 +40,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from .errors import PhotoError, unknown_name
+from .errors import PhotoError, UsageError, unknown_name
 
 # tifffile tells of odd files through its logger, which without any handler writes to standard error.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -92,6 +92,7 @@ _KEPT_PNG_CHUNKS = {b"cICP", b"mDCV", b"cLLI", b"gAMA", b"cHRM", b"sRGB", b"tEXt
 # EXIF and XMP in the text form of older tools; they are written in their own chunks.
 _RAW_PROFILES = tuple(b"Raw profile type " + name for name in (b"exif", b"APP1", b"xmp", b"icc", b"icm"))
 _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:=["']|>))[2-8]""")
+_XMP_THUMBNAIL = re.compile(rb"""(<xmpGImg:image\b[^>]*>|\bxmpGImg:image\s*=\s*["'])[^<"']*""")
 # Description, maker, model, software, date, artist, copyright: what TIFF keeps beside the tags of its pixels.
 _TIFF_TEXT_TAGS = (270, 271, 272, 305, 306, 315, 33432)
 _EXIF_GROUPS = (0x8769, 0x8825)
@@ -189,18 +190,22 @@ def read_photo(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pho
     `max_pixels` is compared with the size in the header before anything is decoded. Raises PhotoError for a missing,
     damaged, animated, too large or unknown file.
     """
+    return replace(decode_photo(read_bytes(path), source=str(path), max_pixels=max_pixels), source=Path(path))
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The content of a photo file, for `decode_photo`. Raises PhotoError for a file that is missing or not readable."""
     path = Path(path)
     try:
         if path.is_dir():
             raise PhotoError(f"cannot read '{path}': it is a folder, expected a photo file: name a file inside it")
-        data = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise PhotoError(f"cannot read '{path}': no such file, expected a photo: check the name") from error
     except (OSError, ValueError) as error:
         raise PhotoError(
             f"cannot read '{path}': {_reason(error)}, expected a readable photo file: check its name and permissions"
         ) from error
-    return replace(decode_photo(data, source=str(path), max_pixels=max_pixels), source=path)
 
 
 def decode_photo(data: bytes, *, source: str = "", max_pixels: int = DEFAULT_MAX_PIXELS) -> Photo:
@@ -270,7 +275,7 @@ def _check_size(width: int, height: int, max_pixels: int, name: str) -> None:
     if width * height > max_pixels:
         raise PhotoError(
             f"cannot read {name}: it has {width} x {height} = {width * height:,} pixels, expected at most "
-            f"{max_pixels:,}: scale it down, or raise max_pixels if you trust the file"
+            f"{max_pixels:,}: scale it down first"
         )
 
 
@@ -436,7 +441,7 @@ def _decode_simple(data: bytes, name: str, max_pixels: int) -> Photo:
     image = (GifImagePlugin.GifImageFile if kind == "GIF" else BmpImagePlugin.BmpImageFile)(io.BytesIO(data))
     _check_size(*image.size, max_pixels, name)
     _check_single(getattr(image, "n_frames", 1), name)
-    return _photo_of_image(image, name, None, format="PNG", notes=(f"{kind} is read, and written as PNG",))
+    return _photo_of_image(image, name, None, format="PNG", notes=(f"{kind} can be read but not written",))
 
 
 def _decode_tiff(data: bytes, name: str, max_pixels: int) -> Photo:
@@ -563,7 +568,7 @@ def _assembled(planes: _Planes, info: Any, orientation: int, exif: bytes | None,
         grey=grey,
         icc=None if planes.drops_profile else info.get("icc_profile") or None,
         exif=exif,
-        xmp=_XMP_ORIENTATION.sub(rb"\g<1>1", xmp) if xmp else None,
+        xmp=_XMP_THUMBNAIL.sub(rb"\g<1>", _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)) if xmp else None,
         dpi=_checked_dpi(info.get("dpi")) or _dpi_of_exif(exif),
         notes=notes,
         **about,
@@ -755,16 +760,24 @@ def write_photo(
 ) -> Path:
     """Write a photo file and return its path; the format is the suffix's unless `format` names another.
 
+    It is written by `write_bytes`. Raises UsageError for an unknown suffix, PhotoError for an existing file without
+    `force`, a folder that is missing or cannot be written, and whatever `encode_photo` refuses.
+    """
+    chosen = check_output(path, force=force, format=format)
+    return write_bytes(encode_photo(photo, chosen, quality=quality), path)
+
+
+def write_bytes(data: bytes, path: str | Path) -> Path:
+    """Write a photo file's content, over an existing file too, and return its path.
+
     The bytes go to a temporary name in the same folder, are synced, and take the final name in one step: no reader
-    ever sees half a photo, and a failure leaves nothing behind. Raises PhotoError for an unknown suffix, an existing
-    file without `force`, a folder that is missing or cannot be written, and whatever `encode_photo` refuses.
+    ever sees half a photo, and a failure leaves nothing behind. A link is written through. Raises PhotoError.
     """
     path = Path(path)
-    chosen = check_output(path, force=force, format=format)
-    data = encode_photo(photo, chosen, quality=quality)
-    target = path.resolve() if path.is_symlink() else path  # replacing a link would leave its target untouched
-    temporary = target.with_name(f".{secrets.token_hex(8)}.part")
+    temporary = None
     try:
+        target = _link_target(path)
+        temporary = target.with_name(f".{secrets.token_hex(8)}.part")
         with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
@@ -776,25 +789,36 @@ def write_photo(
             "choose another place"
         ) from error
     finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
     return path
 
 
+def _link_target(path: Path) -> Path:
+    """Where a file is really written: replacing a link would leave its target untouched. Raises OSError for a loop."""
+    if not path.is_symlink():
+        return path
+    with suppress(FileNotFoundError):  # a link to a file that is yet to be written
+        path.stat()  # `resolve` tells of a loop in another way in every version of Python
+    return path.resolve()
+
+
 def check_output(path: str | Path, *, force: bool = False, format: str | None = None) -> str:
-    """The format that `write_photo` would write to `path`; raises its PhotoErrors about the path before any work."""
+    """The format that `write_photo` would write to `path`; raises its errors about the path before any work."""
     path = Path(path)
     chosen = _format_name(format) if format else SUFFIXES.get(path.suffix.lower())
     if chosen is None:
-        raise PhotoError(
+        raise UsageError(
             f"cannot write '{path}': its suffix is '{path.suffix}', expected one of {', '.join(SUFFIXES)}: rename it"
         )
     try:
         if path.is_dir():
             raise PhotoError(f"cannot write '{path}': it is a folder, expected a file name: add one")
-        if not path.parent.is_dir():
+        folder = _link_target(path).parent
+        if not folder.is_dir():
             raise PhotoError(
-                f"cannot write '{path}': there is no folder '{path.parent}', expected an existing one: create it first"
+                f"cannot write '{path}': there is no folder '{folder}', expected an existing one: create it first"
             )
         exists = path.exists()
     except (OSError, ValueError) as error:
@@ -814,18 +838,11 @@ def encode_photo(photo: Photo, format: str | None = None, *, quality: int | None
     4:4:4 subsampling in JPEG from 90 up and always in AVIF. Quality means nothing to PNG and TIFF. 16 bits are rounded
     to 8 for JPEG, WebP and AVIF; `write_notes` tells beforehand what a format will change.
 
-    Raises PhotoError for alpha in JPEG, a side that the format cannot have, and an unknown format or quality.
+    Raises UsageError for an unknown format or quality, and PhotoError as `check_format` does.
     """
-    chosen = _format_name(format) if format else photo.format
+    chosen = check_format(photo, format)
     if quality is not None and not 1 <= quality <= 100:
-        raise PhotoError(f"quality is {quality}, expected 1 to 100: choose one in that range")
-    if photo.alpha is not None and chosen == "JPEG":
-        raise PhotoError("JPEG cannot hold the photo's alpha channel, expected a format with alpha: write PNG or WebP")
-    if max(photo.size) > _LARGEST_SIDE.get(chosen, max(photo.size)):
-        raise PhotoError(
-            f"{chosen} cannot hold {photo.size[1]} x {photo.size[0]} pixels, expected sides up to "
-            f"{_LARGEST_SIDE[chosen]}: write PNG or TIFF"
-        )
+        raise UsageError(f"quality is {quality}, expected 1 to 100: choose one in that range")
     try:
         return _ENCODERS[chosen](_prepared(photo, chosen), quality)
     except (OSError, ValueError, RuntimeError, cv2.error) as error:
@@ -833,6 +850,22 @@ def encode_photo(photo: Photo, format: str | None = None, *, quality: int | None
             f"cannot encode {photo.size[1]} x {photo.size[0]} pixels as {chosen}: {_reason(error)}, expected a photo "
             "that it can hold: write another format"
         ) from error
+
+
+def check_format(photo: Photo, format: str | None = None) -> str:
+    """The format that `encode_photo` would write; tells before any work what it cannot hold.
+
+    Raises PhotoError for alpha in JPEG and a side that the format cannot have, UsageError for an unknown format.
+    """
+    chosen = _format_name(format) if format else photo.format
+    if photo.alpha is not None and chosen == "JPEG":
+        raise PhotoError("JPEG cannot hold the photo's alpha channel, expected a format with alpha: write PNG or WebP")
+    if max(photo.size) > _LARGEST_SIDE.get(chosen, max(photo.size)):
+        raise PhotoError(
+            f"{chosen} cannot hold {photo.size[1]} x {photo.size[0]} pixels, expected sides up to "
+            f"{_LARGEST_SIDE[chosen]}: write PNG or TIFF"
+        )
+    return chosen
 
 
 def is_lossless(photo: Photo, format: str | None = None, *, quality: int | None = None) -> bool:
@@ -865,7 +898,7 @@ def _format_name(format: str) -> str:
     name = format.upper()
     chosen = name if name in _ENCODERS else SUFFIXES.get(f".{name.lower()}")
     if chosen is None:
-        raise PhotoError(unknown_name("photo format", name, _ENCODERS))
+        raise UsageError(unknown_name("photo format", name, _ENCODERS))
     return chosen
 
 

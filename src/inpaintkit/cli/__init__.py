@@ -9,6 +9,7 @@ import importlib
 import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -65,6 +66,11 @@ class _Verbs(TyperGroup):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status; errors a person can mend are one line on standard error."""
+    warnings.filterwarnings("ignore", module="PIL")  # what it says about damaged files, we say in one line of our own
+    # A stream that the caller closed is None. The null device takes its number too, which the next file opened would
+    # have, and with it whatever a library prints.
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open as long as the process
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -82,8 +88,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if told is None:
             raise
         message, status = told
-        print(f"inpaintkit: {' '.join(message.split())}", file=sys.stderr)
+        print(f"inpaintkit: {printable(' '.join(message.split()))}", file=sys.stderr)
     return status if isinstance(status, int) else 0
+
+
+def printable(text: str) -> str:
+    """The text on one line: line breaks and other control characters, as a file's name may hold them, are escaped."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _application() -> Any:
@@ -131,6 +142,8 @@ def _explained(error: BaseException) -> tuple[str, int] | None:
             told = "not enough memory: fill a smaller photo, or close other programs", 1
         case ModuleNotFoundError() if (package := (error.name or "").partition(".")[0]) in EXTRAS:
             told = f"this needs the package '{package}': pip install 'inpaintkit[{EXTRAS[package]}]'", 1
+        case ImportError() if not (error.name or "").startswith("inpaintkit"):
+            told = f"a library cannot be loaded ({error}): run inpaintkit doctor, and reinstall what it names", 1
         case OSError():
             where = f" '{error.filename}'" if error.filename else ""
             told = f"{error.strerror or error}{where}: check that the path can be read and written", 1

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from . import printable
+
 if TYPE_CHECKING:
     from ..filling.inpainter import BoolArray
     from ..photo import Photo
@@ -51,9 +53,9 @@ def command(
         }
         typer.echo(json.dumps({**paths, **facts}))
         return
-    typer.echo(f"filled by {report.model} in {report.seconds:.2f} s, {100 * report.hole_ratio:.2g} % of the photo")
+    typer.echo(f"filled by {printable(report.model)} in {report.seconds:.2f} s, {100 * report.hole_ratio:.2g} % of the photo")
     for path in paths.values():
-        typer.echo(f"  {path}")
+        typer.echo(f"  {printable(path)}")
 
 
 def _white_where(mask: "BoolArray") -> "Photo":

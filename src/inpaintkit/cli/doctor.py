@@ -1,5 +1,6 @@
 """`inpaintkit doctor`: versions, engines, device and models, and a fill to see that they work."""
 
+import importlib
 import importlib.metadata
 import importlib.util
 import json
@@ -10,8 +11,20 @@ from typing import Annotated, Any
 
 import typer
 
-LIBRARIES = ("numpy", "pillow", "opencv-python-headless", "tifffile", "onnxruntime", "typer")
-OPTIONAL_LIBRARIES = ("torch", "scikit-image", "onnx")
+from . import printable
+
+LIBRARIES = {
+    "numpy": "numpy",
+    "pillow": "PIL.Image",
+    "opencv-python-headless": "cv2",
+    "tifffile": "tifffile",
+    "onnxruntime": "onnxruntime",
+    "typer": "typer",
+}
+"""What is needed, and the module that shows whether it can be loaded."""
+
+OPTIONAL_LIBRARIES = {"torch": "torch", "scikit-image": "skimage", "onnx": "onnx"}
+"""The same for what an extra brings."""
 
 
 def command(as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False) -> int:
@@ -27,20 +40,28 @@ def command(as_json: Annotated[bool, typer.Option("--json", help="Print the find
 def examine() -> dict[str, Any]:
     """What is installed and whether it works; `problems` says in words what does not."""
     from .. import __version__
-    from ..filling.engines import model_names
 
     versions = {name: _version(name) for name in LIBRARIES}
+    optional = {name: _version(name) for name in OPTIONAL_LIBRARIES}
     problems = [f"{name} is not installed: reinstall inpaintkit" for name, found in versions.items() if found is None]
-    models = {name: _examine_model(name) for name in model_names()}
-    for name, found in models.items():
-        if found["problem"] and (name != "biharmonic" or importlib.util.find_spec("skimage") is not None):
-            problems.append(found["problem"])
+    modules = {**LIBRARIES, **OPTIONAL_LIBRARIES}
+    problems += filter(None, (_load(name, modules[name]) for name, found in {**versions, **optional}.items() if found))
+    try:
+        from ..filling.engines import model_names
+
+        models = {name: _examine_model(name) for name in model_names()}
+    except ImportError as error:  # of a library that every model needs
+        models = {}
+        problems += [] if problems else [f"no model can be opened ({error}): reinstall inpaintkit"]
+    for name, about in models.items():
+        if about["problem"] and (name != "biharmonic" or importlib.util.find_spec("skimage") is not None):
+            problems.append(about["problem"])
     return {
         "inpaintkit": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "libraries": versions,
-        "optional_libraries": {name: _version(name) for name in OPTIONAL_LIBRARIES},
+        "optional_libraries": optional,
         "engines": ["onnx", "torch"] if importlib.util.find_spec("torch") else ["onnx"],
         "device": f"CPU with {os.cpu_count()} cores",
         "models": models,
@@ -62,6 +83,20 @@ def _version(name: str) -> str | None:
     return None
 
 
+def _load(name: str, module: str) -> str | None:
+    """Why an installed library cannot be loaded, in one sentence; None when it can."""
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # a broken installation raises nearly anything
+        return f"{name} cannot be loaded ({_reason(error)}): reinstall it"
+    return None
+
+
+def _reason(error: Exception) -> str:
+    """An unexpected error in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def _examine_model(name: str) -> dict[str, Any]:
     """A model's terms and whether it fills a small drawn picture as it should."""
     from ..errors import InpaintError
@@ -74,6 +109,8 @@ def _examine_model(name: str) -> dict[str, Any]:
         found["seconds"] = round(_try_out(name), 3)
     except InpaintError as error:
         found["problem"] = str(error)
+    except Exception as error:  # what is wrong with one model must not hide the others
+        found["problem"] = f"model '{name}' fails ({_reason(error)}): reinstall inpaintkit"
     return found
 
 
@@ -111,5 +148,5 @@ def _print(findings: dict[str, Any]) -> None:
     for label, value in rows:
         typer.echo(f"{label:<24} {value}")
     for problem in findings["problems"]:
-        typer.echo(f"problem: {problem}")
+        typer.echo(f"problem: {printable(problem)}")
     typer.echo("all is well" if findings["well"] else "not all is well")

@@ -1,15 +1,14 @@
 """`inpaintkit fill`: one photo, one mask, one whole photo."""
 
 import json
-import os
-import secrets
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import PhotoError, UsageError
+from ..errors import UsageError
+from . import printable
 
 if TYPE_CHECKING:
     from ..filling.inpainter import FillReport
@@ -36,7 +35,7 @@ def command(
     """
     from ..filling.inpainter import Inpainter
     from ..masks import read_mask
-    from ..photo import check_output, read_photo, write_notes, write_photo
+    from ..photo import check_format, check_output, decode_photo, read_bytes, write_bytes, write_notes, write_photo
 
     output_format = check_output(output, force=True)
     if output.exists() and not force:
@@ -47,14 +46,16 @@ def command(
 
         keep_freed_memory()
     started = time.perf_counter()
-    source = read_photo(photo)
+    content = read_bytes(photo)  # once, because what comes through a pipe cannot be read again
+    source = decode_photo(content, source=str(photo))
+    check_format(source, output_format)
     missing = read_mask(mask, source.size)
     read_seconds = time.perf_counter() - started
     whole, report = inpainter.fill_photo_reported(source, missing)
     started = time.perf_counter()
     notes = [*whole.notes, *write_notes(whole, output_format)]
     if report.hole_pixels == 0 and source.format == output_format:
-        _copy(photo, output)
+        write_bytes(content, output)
         notes = []
     else:
         write_photo(whole, output, force=force)
@@ -85,31 +86,18 @@ def _facts(report: "FillReport") -> dict[str, Any]:
     }
 
 
-def _copy(photo: Path, output: Path) -> None:
-    """The photo's file byte for byte, by way of a temporary name, so that nobody ever sees half of it."""
-    temporary = output.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        temporary.write_bytes(photo.read_bytes())
-        os.replace(temporary, output)
-    except OSError as error:
-        raise PhotoError(
-            f"cannot write '{output}': {error.strerror or error}, expected a writable folder: choose another place"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _print(facts: dict[str, Any], as_json: bool) -> None:
     """One line for a person or one JSON object for a program; conversions go to standard error."""
     if as_json:
         typer.echo(json.dumps(facts))
         return
     for note in facts["notes"]:
-        typer.echo(f"note: {note}", err=True)
+        typer.echo(f"note: {printable(note)}", err=True)
+    output = printable(facts["output"])
     if facts["unchanged"]:
-        typer.echo(f"wrote {facts['output']}: the mask is empty, the photo is unchanged")
+        typer.echo(f"wrote {output}: the mask is empty, the photo is unchanged")
         return
     typer.echo(
-        f"wrote {facts['output']}: {100 * facts['hole_ratio']:.2g} % of {facts['width']} x {facts['height']} pixels "
-        f"filled by {facts['model']} in {facts['fill_seconds']:.2f} s"
+        f"wrote {output}: {100 * facts['hole_ratio']:.2g} % of {facts['width']} x {facts['height']} pixels "
+        f"filled by {printable(facts['model'])} in {facts['fill_seconds']:.2f} s"
     )

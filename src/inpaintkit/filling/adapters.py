@@ -11,8 +11,10 @@ Beside somebody else's MODEL.onnx a sidecar file MODEL.json may say what a signa
 `size_multiple`, `name`, `licence`.
 """
 
+import difflib
 import json
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,9 @@ OWN_MARK = "inpaintkit.name"
 """A metadata key that only our own exports have; they need no sidecar file."""
 
 SIDECAR_KEYS = ("signature", "hole_value", "output_range", "working_size", "size_multiple", "name", "licence")
+
+LARGEST = {"training_size": 16384, "working_size": 16384, "size_multiple": 1024}
+"""Sizes in pixels above these are slips."""
 
 RANGE_PROBE_ABOVE = 1.5
 """An output that exceeds this is not in [0,1]; a picture brighter than this in 8 bit shows the range of its output."""
@@ -91,9 +96,10 @@ class OnnxEngine:
         self._session = session
         metadata, sidecar = session.metadata, session.sidecar
         self.name = name or sidecar.get("name") or metadata.get("inpaintkit.name") or session.path.stem
-        trained_at = metadata.get("inpaintkit.working_size") or metadata.get("inpaintkit.training_size")
-        self.working_size: int | None = int(sidecar.get("working_size") or trained_at or UNKNOWN_WORKING_SIZE)
-        self.size_multiple = int(sidecar.get("size_multiple") or metadata.get("inpaintkit.size_multiple") or 8)
+        trained_at = _size_in_metadata(session, "training_size", UNKNOWN_WORKING_SIZE)
+        best_at = _size_in_metadata(session, "working_size", trained_at)
+        self.working_size: int | None = int(sidecar.get("working_size", best_at))
+        self.size_multiple = int(sidecar.get("size_multiple", _size_in_metadata(session, "size_multiple", 8)))
         self._hole_is_high = bool(sidecar.get("hole_value", 1))
 
     def __call__(self, image: FloatArray, mask: BoolArray) -> FloatArray:
@@ -103,7 +109,8 @@ class OnnxEngine:
         planes = np.pad(image, (*pad, (0, 0)), mode="edge").transpose(2, 0, 1)[None]
         hole = np.pad(mask if self._hole_is_high else ~mask, pad, mode="edge")[None, None].astype(np.float32)
         output = self._session.run(np.ascontiguousarray(planes, dtype=np.float32), hole)
-        return composite(image, mask, _pixels(self._session, output, 3)[:height, :width])
+        filled = _pixels(self._session, output, planes.shape[2:])
+        return composite(image, mask, np.asarray(filled[:height, :width], np.float32))
 
     def describe(self) -> dict[str, Any]:
         """What this engine is, in plain values."""
@@ -134,12 +141,7 @@ class MiGanEngine(OnnxEngine):
         high = mask if self._hole_is_high else ~mask
         planes = np.ascontiguousarray(to_bytes(image).transpose(2, 0, 1)[None])
         output = self._session.run(planes, high[None, None].astype(np.uint8) * np.uint8(255))
-        filled = _pixels(self._session, output, 3)
-        if filled.shape != image.shape:
-            raise ModelError(
-                f"model '{self._session.path}' returned {filled.shape[1]} x {filled.shape[0]} pixels for "
-                f"{image.shape[1]} x {image.shape[0]}; export the pipeline with its dynamic size"
-            )
+        filled = _pixels(self._session, output, planes.shape[2:])
         return composite(image, mask, filled.astype(np.float32) / np.float32(255))
 
 
@@ -156,6 +158,11 @@ class LamaEngine(OnnxEngine):
         super().__init__(session, name)
         side = session.inputs["image"].shape[2] or session.sidecar.get("working_size") or 512
         self.side = int(side)
+        if session.sidecar.get("working_size", self.side) != self.side:
+            raise ModelError(
+                f"sidecar '{session.path.with_suffix('.json')}': working_size is {session.sidecar['working_size']} and "
+                f"the model's size is fixed at {self.side}: leave it out"
+            )
         self.working_size = self.side
         given = session.sidecar.get("output_range")
         self._output_scale: float | None = None if given is None else float(given[1])
@@ -192,7 +199,7 @@ class LamaEngine(OnnxEngine):
         hole = mask if self._hole_is_high else ~mask
         planes = np.ascontiguousarray(image.transpose(2, 0, 1)[None], dtype=np.float32)
         output = self._session.run(planes, hole[None, None].astype(np.float32))
-        return _pixels(self._session, output, 3).astype(np.float32)
+        return _pixels(self._session, output, planes.shape[2:]).astype(np.float32)
 
     def _range_of(self, output: FloatArray, image: FloatArray, mask: BoolArray) -> float:
         """1 or 255, the largest value the output can take; a picture too dark to tell is replaced by a drawn one."""
@@ -223,7 +230,14 @@ def open_onnx(
     signature.
     """
     session = _open_session(path, threads, data)
-    return SIGNATURES[_signature(session)](session, name)
+    signature = _signature(session)
+    for key, meant_for in (("output_range", "lama"), ("size_multiple", "inpaintkit")):
+        if key in session.sidecar and signature != meant_for:
+            raise ModelError(
+                f"sidecar '{path.with_suffix('.json')}': {key} is for the signature {meant_for} and the model's is "
+                f"{signature}: leave it out"
+            )
+    return SIGNATURES[signature](session, name)
 
 
 def _open_session(path: Path, threads: int | None, data: bytes | None) -> Session:
@@ -258,12 +272,11 @@ def _port(argument: Any) -> Port:
 
 def _signature(session: Session) -> str:
     """The name of the file's signature. Raises ModelError that lists what was found and what is known."""
-    stated = session.sidecar.get("signature")
-    if stated is not None:
-        return stated
-    if set(session.inputs) == {"image", "mask"}:
+    if set(session.inputs) == {"image", "mask"} and all(len(port.shape) == 4 for port in session.inputs.values()):
         image, mask = session.inputs["image"], session.inputs["mask"]
-        planes = len(image.shape) == len(mask.shape) == 4 and image.shape[1] == 3 and mask.shape[1] == 1
+        if "signature" in session.sidecar:
+            return str(session.sidecar["signature"])
+        planes = image.shape[1] == 3 and mask.shape[1] == 1
         types = {image.type, mask.type}
         sides = image.shape[2:] + mask.shape[2:]
         if planes and types == {"tensor(uint8)"} and sides == (None,) * 4:
@@ -294,7 +307,7 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
         raise ModelError(
             f"sidecar '{sidecar}' is not readable JSON: {_first_line(error)}; mend or remove it"
         ) from error
-    if not isinstance(stated, dict) or not set(stated) & set(SIDECAR_KEYS):
+    if not isinstance(stated, dict) or not any(_close_to(key, SIDECAR_KEYS) for key in stated):
         return {}
     for key in stated:
         if key not in SIDECAR_KEYS:
@@ -305,27 +318,50 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
 
 def _check_sidecar(sidecar: Path, stated: dict[str, Any]) -> None:
     """Raise ModelError for a value that does not make sense."""
-    if "signature" in stated and stated["signature"] not in SIGNATURES:
+    if "signature" in stated and str(stated["signature"]) not in SIGNATURES:
         raise ModelError(f"sidecar '{sidecar}': {unknown_name('signature', str(stated['signature']), SIGNATURES)}")
-    if stated.get("hole_value", 1) not in (0, 1, 255):
+    if not (type(stated.get("hole_value", 1)) is int and stated.get("hole_value", 1) in (0, 1, 255)):
         raise ModelError(f"sidecar '{sidecar}': hole_value is {stated['hole_value']!r}, expected 0, 1 or 255")
     if stated.get("output_range", [0, 1]) not in ([0, 1], [0, 255]):
         raise ModelError(
             f"sidecar '{sidecar}': output_range is {stated['output_range']!r}, expected [0, 1] or [0, 255]"
         )
     for key in ("working_size", "size_multiple"):
-        if key in stated and not (isinstance(stated[key], int) and stated[key] > 0):
+        if key in stated and not (type(stated[key]) is int and 0 < stated[key] <= LARGEST[key]):
             raise ModelError(
-                f"sidecar '{sidecar}': {key} is {stated[key]!r}, expected a whole number of pixels above 0"
+                f"sidecar '{sidecar}': {key} is {stated[key]!r}, expected a whole number of pixels above 0, at most "
+                f"{LARGEST[key]}"
             )
+    for key in ("name", "licence"):
+        if key in stated and not isinstance(stated[key], str):
+            raise ModelError(f"sidecar '{sidecar}': {key} is {stated[key]!r}, expected text in quotes")
 
 
-def _pixels(session: Session, output: NDArray[Any], channels: int) -> NDArray[Any]:
-    """A graph's (1, C, H, W) output as (H, W, C). Raises ModelError for anything else."""
-    if output.ndim != 4 or output.shape[0] != 1 or output.shape[1] != channels:
+def _close_to(key: str, known: Iterable[str]) -> bool:
+    """Whether a key is one of the known ones or a likely slip for one."""
+    return bool(difflib.get_close_matches(key.lower(), list(known), n=1, cutoff=0.75))
+
+
+def _size_in_metadata(session: Session, key: str, otherwise: int) -> int:
+    """A number of pixels that the file states about itself. Raises ModelError when it is none."""
+    stated = session.metadata.get(f"inpaintkit.{key}")
+    if stated is None:
+        return otherwise
+    if not (stated.isascii() and stated.isdigit() and len(stated) < 9 and 0 < int(stated) <= LARGEST[key]):
         raise ModelError(
-            f"model '{session.path}' returned an array of shape {tuple(output.shape)}, expected (1,{channels},H,W); "
-            "export it again"
+            f"model '{session.path}' states the {key} {stated[:40]!r} in its metadata, expected a whole number from 1 "
+            f"to {LARGEST[key]}: export it again"
+        )
+    return int(stated)
+
+
+def _pixels(session: Session, output: Any, size: tuple[int, ...]) -> NDArray[Any]:
+    """A graph's (1, 3, H, W) output as (H, W, 3); `size` is the (H, W) that went in. Raises ModelError otherwise."""
+    shape = tuple(output.shape) if isinstance(output, np.ndarray) else type(output).__name__
+    if shape != (1, 3, *size) or output.dtype.kind not in "fiu":
+        raise ModelError(
+            f"model '{session.path}' returned {getattr(output, 'dtype', '')} {shape}, expected numbers (1, 3, {size[0]}, "
+            f"{size[1]}), the size that went in: export it again, with dynamic height and width unless its size is fixed"
         )
     return output[0].transpose(1, 2, 0)
 

@@ -91,5 +91,9 @@ CLASSICAL: dict[str, type[Telea] | type[NavierStokes] | type[Biharmonic]] = {
 
 
 def _opencv_inpaint(image: NDArray[np.float32], mask: NDArray[np.bool_], method: int) -> NDArray[np.float32]:
-    filled = cv2.inpaint(to_bytes(image), mask.astype(np.uint8), RADIUS_PX, method)
+    height, width = mask.shape
+    # OpenCV reads beyond a picture of one row or column: such a one is doubled.
+    pad = ((0, int(height == 1)), (0, int(width == 1)))
+    picture, hole = np.pad(to_bytes(image), (*pad, (0, 0)), mode="edge"), np.pad(mask.astype(np.uint8), pad, mode="edge")
+    filled = cv2.inpaint(picture, hole, RADIUS_PX, method)[:height, :width]
     return composite(image, mask, from_bytes(filled))

@@ -12,13 +12,16 @@ from ..weights import CATALOGUE, bundled
 from .adapters import OnnxEngine, open_onnx
 from .classical import CLASSICAL
 
-__all__ = ["PRECISIONS", "RUNTIMES", "Engine", "OnnxEngine", "model_names", "open_engine"]
+__all__ = ["PRECISIONS", "RUNTIMES", "Engine", "OnnxEngine", "check_options", "model_names", "open_engine"]
 
 RUNTIMES = ("auto", "onnx", "torch")
 """What runs a network; auto is ONNX Runtime where there is an ONNX file, else torch."""
 
 PRECISIONS = ("float32", "bfloat16")
 """Number format of a network's weights and activations; bfloat16 needs the torch runtime."""
+
+MOST_THREADS = 1024
+"""More threads than this are a slip, not a computer."""
 
 
 @runtime_checkable
@@ -55,22 +58,40 @@ def open_engine(
     `runtime` and `precision` concern networks only; `threads` ONNX Runtime only (None: one per processor core). Raises
     UsageError for a name or an option that is not known, ModelError for a model that cannot be used.
     """
-    for kind, given, valid in (("engine", runtime, RUNTIMES), ("precision", precision, PRECISIONS)):
-        if given not in valid:
-            raise UsageError(unknown_name(kind, given, valid))
+    check_options(runtime, precision, threads)
+    if not isinstance(name_or_path, str | Path):
+        raise UsageError(f"model is {_shown(name_or_path)}, expected one of {', '.join(model_names())}, or a path")
     name = str(name_or_path)
     if name in CLASSICAL:
+        _require_no_options(name, runtime, precision)
         return CLASSICAL[name]()
     if name in CATALOGUE:
         return _open_bundled(name, runtime, precision, threads)
     path = Path(name_or_path)
-    if path.is_dir() or path.suffix.lower() == ".safetensors":
+    try:
+        is_folder, exists = path.is_dir(), path.exists()
+    except (OSError, ValueError) as error:  # too long for a file name, or with a character that none may have
+        raise UsageError(
+            f"model {_shown(name)} cannot be a file ({_reason(error)}): expected a path, or one of "
+            f"{', '.join(model_names())}"
+        ) from None
+    if is_folder or path.suffix.lower() == ".safetensors":
         return _open_trained(path, runtime, precision)
     if path.suffix.lower() == ".onnx":
         return _open_onnx_file(path, runtime, precision, threads)
-    if path.exists():
+    if exists:
         raise ModelError(f"model '{name}' is a file of unknown kind, expected .onnx, .safetensors or a run's folder")
     raise UsageError(unknown_name("model", name, model_names()) + ", FILE.onnx, FILE.safetensors or a run's folder")
+
+
+def check_options(runtime: object, precision: object, threads: object) -> None:
+    """Raise UsageError for an option that no model takes."""
+    for kind, given, valid in (("engine", runtime, RUNTIMES), ("precision", precision, PRECISIONS)):
+        if not isinstance(given, str) or given not in valid:
+            raise UsageError(unknown_name(kind, given if isinstance(given, str) else repr(given), valid))
+    whole = isinstance(threads, int | np.integer) and not isinstance(threads, bool)
+    if threads is not None and not (whole and 1 <= threads <= MOST_THREADS):  # type: ignore[operator]
+        raise UsageError(f"threads is {_shown(threads)}, expected a whole number from 1 to {MOST_THREADS}, or None")
 
 
 def _open_bundled(name: str, runtime: str, precision: str, threads: int | None) -> Engine:
@@ -119,6 +140,23 @@ def _torch_engine(path: Path, precision: str, name: str | None) -> Engine:
     if name is not None:
         engine.name = name
     return engine
+
+
+def _require_no_options(name: str, runtime: str, precision: str) -> None:
+    if runtime != "auto":
+        raise UsageError(f"--engine {runtime} runs networks and model '{name}' is none: leave it out")
+    if precision != "float32":
+        raise UsageError(f"--precision {precision} is for networks and model '{name}' is none: leave it out")
+
+
+def _shown(given: object) -> str:
+    """A value as a message shows it: on one line, and not thousands of characters long."""
+    text = repr(given)
+    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _require_float32(precision: str) -> None:

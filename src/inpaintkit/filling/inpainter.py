@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -16,12 +17,15 @@ from PIL import Image
 from ..errors import MaskError, ModelError, PhotoError, UsageError, unknown_name
 from ..masks import as_mask, grow_mask, read_mask
 from ..photo import Photo, photo_to_pil, read_photo
-from .blend import feather, hole_box, match_seam, poisson
-from .engines import Engine, open_engine
-from .regions import BoolArray, FloatArray, Region, enlarge_crop, plan_regions, shrink_crop
+from .blend import feather, hole_box, match_seam, poisson, wide_parts
+from .engines import Engine, check_options, open_engine
+from .regions import BoolArray, FloatArray, Region, enlarge_crop, overlap_px, plan_regions, shrink_crop
 
 POSTPROCESSING = ("none", "poisson")
 """What may be done to a finished fill: nothing, or GLCIC's fast marching and Poisson blending."""
+
+MOST_GROWTH = 100_000
+"""No photo is wider than this; a larger mask growth is a slip."""
 
 _PIL_MODES = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "I;16": "I;16", "1": "L", "P": "RGB", "PA": "RGBA"}
 """PIL modes that are accepted, and the mode that comes back: a palette or one bit cannot hold new colours."""
@@ -67,16 +71,20 @@ class Inpainter:
         postprocess: str | None = None,
         threads: int | None = None,
     ) -> None:
-        if (postprocess or "none") not in POSTPROCESSING:
+        chosen = "none" if postprocess is None else postprocess
+        if not isinstance(chosen, str) or chosen not in POSTPROCESSING:
             raise UsageError(unknown_name("postprocess", str(postprocess), POSTPROCESSING))
-        if grow < 0:
-            raise UsageError(f"grow is {grow}, expected 0 or more pixels")
-        if isinstance(model, str | Path):
-            self.engine: Engine = open_engine(model, engine, precision, threads=threads)
-        else:
-            self.engine = model
-        self.grow = grow
-        self.postprocess = postprocess or "none"
+        if not isinstance(grow, int | np.integer) or isinstance(grow, bool) or not 0 <= grow <= MOST_GROWTH:
+            raise UsageError(f"grow is {grow!r}, expected a whole number of pixels from 0 to {MOST_GROWTH}")
+        check_options(engine, precision, threads)
+        if isinstance(model, type) or not isinstance(model, str | Path | Engine):
+            given = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
+            raise UsageError(f"model is {given}, expected a name, a path, or an object with what an Engine has")
+        self.engine: Engine = (
+            open_engine(model, engine, precision, threads=threads) if isinstance(model, str | Path) else model
+        )
+        self.grow = int(grow)
+        self.postprocess = chosen
 
     def __call__(self, image: Any, mask: Any) -> Any:
         """The photo made whole.
@@ -102,7 +110,6 @@ class Inpainter:
 
     def fill_photo_reported(self, photo: Photo, mask: BoolArray) -> tuple[Photo, FillReport]:
         """`fill_photo`, and what it did."""
-        mask = as_mask(mask, photo.size)
         pixels, report = self.fill_pixels(photo.pixels, mask, grey=photo.grey)
         return photo.replace_pixels(pixels), report
 
@@ -111,10 +118,12 @@ class Inpainter:
     ) -> tuple[NDArray[Any], FillReport]:
         """A copy of `pixels` (H, W) or (H, W, C) with the missing ones filled, and what was done.
 
-        With `grey`, three equal channels stay equal. Raises MaskError when nothing is known.
+        With `grey`, three equal channels stay equal. Raises PhotoError for what is no image, and MaskError for a mask
+        that does not fit or leaves nothing known.
         """
         started = time.perf_counter()
-        mask = self._grown(mask)
+        pixels = _checked_array(pixels)
+        mask = self._grown(_any_mask(mask, pixels.shape[:2]))
         regions = plan_regions(mask, self.engine.working_size)
         output = pixels.copy()
         channels = np.atleast_3d(output)
@@ -145,7 +154,11 @@ class Inpainter:
         return grown
 
     def _fill_regions(self, colour: NDArray[Any], mask: BoolArray, regions: list[Region], grey: bool) -> None:
-        """Fill `colour` in place, region by region; what one region filled is known to the next."""
+        """Fill `colour` in place, region by region.
+
+        What one region filled is known to the next, save a strip along their border: that is filled again and the two
+        fills are faded into each other, so that no joint shows where a long hole was cut.
+        """
         top, left = min(region.top for region in regions), min(region.left for region in regions)
         bottom = max(region.top + region.height for region in regions)
         right = max(region.left + region.width for region in regions)
@@ -153,16 +166,22 @@ class Inpainter:
         for region in regions:
             rows, columns = region.window
             hole = missing[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+            lost = mask[region.window]
             crop = colour[region.window]
-            _paste(self._fill_crop(_unit(crop), hole, region), crop, region.holes, grey)
+            share = _share_of_new(region.holes, lost & ~hole, overlap_px(region))
+            before = _unit(crop)
+            filled = self._fill_crop(before.copy(), hole | (share > 0), lost, region)
+            if (lost & ~hole).any():
+                filled = share[..., None] * filled + (1 - share[..., None]) * before
+            _paste(filled, crop, share > 0, grey)
             hole[region.holes] = False
         if self.postprocess == "poisson":
-            for region in regions:
-                crop = colour[region.window]
-                _paste(poisson(_unit(crop), region.holes), crop, region.holes, grey)
+            for window, part in wide_parts(mask):
+                crop = colour[window]
+                _paste(poisson(_unit(crop), part), crop, part, grey)
 
-    def _fill_crop(self, image: FloatArray, missing: BoolArray, region: Region) -> FloatArray:
-        """One crop through the engine at working size, blended at its own."""
+    def _fill_crop(self, image: FloatArray, missing: BoolArray, lost: BoolArray, region: Region) -> FloatArray:
+        """One crop through the engine at working size, blended at its own; `lost` is what the photo itself lacks."""
         hole = image[hole_box(missing)]  # zeroed, so that no engine can read what the photo held there
         hole[missing[hole_box(missing)]] = 0
         if self.engine.working_size is None:
@@ -174,16 +193,21 @@ class Inpainter:
             small, small_missing = shrink_crop(image, missing, region.working_shape)
             filled = match_seam(small, small_missing, self._run_engine(small, small_missing))
             filled = enlarge_crop(filled, shape)
-        return feather(image, missing, filled)
+        return feather(image, lost, filled)
 
     def _run_engine(self, image: FloatArray, missing: BoolArray) -> FloatArray:
         """What the engine makes of a crop. Raises ModelError when that is no picture."""
-        filled = self.engine(image, missing)
+        filled = np.asarray(self.engine(image, missing))
+        if filled.shape != image.shape or filled.dtype.kind not in "fiu":
+            raise ModelError(
+                f"model '{self.engine.name}' returned {filled.dtype} {filled.shape} for an image {image.shape}, expected "
+                "numbers of the same shape: mend it, or use another one"
+            )
         if not np.isfinite(filled).all():
             raise ModelError(
                 f"model '{self.engine.name}' returned values that are no numbers: use another one, or float32"
             )
-        return filled
+        return filled.astype(np.float32, copy=False)
 
     def _fill_pil(self, image: Image.Image, mask: Any) -> Image.Image:
         """A PIL image of the accepted modes, its `info` (profile, EXIF, resolution) kept."""
@@ -192,9 +216,13 @@ class Inpainter:
                 f"PIL image has mode {image.mode}, expected one of {', '.join(_PIL_MODES)}: convert it to RGB first"
             )
         back = "RGBA" if image.mode == "P" and "transparency" in image.info else _PIL_MODES[image.mode]
-        pixels = np.asarray(image if image.mode == back else image.convert(back))
-        height, width = pixels.shape[:2]
-        filled, _ = self.fill_pixels(_checked_array(pixels), _any_mask(mask, (height, width)))
+        try:
+            pixels = np.asarray(image if image.mode == back else image.convert(back))
+        except Exception as error:  # a lazily opened file is decoded here
+            raise PhotoError(
+                f"PIL image of mode {image.mode} cannot be decoded ({error}), expected a whole picture: open it afresh"
+            ) from error
+        filled, _ = self.fill_pixels(pixels, mask)
         result = Image.fromarray(filled)
         result.info = {key: value for key, value in image.info.items() if key != "transparency" or back == image.mode}
         return result
@@ -209,32 +237,31 @@ def fill(image: Any, mask: Any, model: str | Path | Engine = "default", **option
     if not isinstance(model, str | Path):
         return Inpainter(model, **options)(image, mask)
     model_options = {key: options.pop(key) for key in ("engine", "precision", "threads") if key in options}
-    engine = _kept_open(str(model), _last_change(Path(model)), **model_options)
-    return Inpainter(engine, **options)(image, mask)
+    return Inpainter(_kept_open(model, **model_options), **options)(image, mask)
 
 
 _opening = threading.Lock()
 
 
 @functools.lru_cache(maxsize=2)
-def _opened(name: str, changed: int, options: tuple[tuple[str, Any], ...]) -> Engine:
-    named = dict(options)
-    return open_engine(
-        name, named.get("engine", "auto"), named.get("precision", "float32"), threads=named.get("threads")
-    )
+def _opened(name: str, changed: int, engine: str, precision: str, threads: int | None) -> Engine:
+    return open_engine(name, engine, precision, threads=threads)
 
 
-def _kept_open(name: str, changed: int, **options: Any) -> Engine:
+def _kept_open(
+    model: str | Path, engine: str = "auto", precision: str = "float32", threads: int | None = None
+) -> Engine:
     """An engine that may have been opened before; two threads do not open the same one twice."""
+    check_options(engine, precision, threads)
     with _opening:
-        return _opened(name, changed, tuple(sorted(options.items())))
+        return _opened(str(model), _last_change(Path(model)), engine, precision, threads)
 
 
 def _last_change(path: Path) -> int:
     """When a model's file was last written, so that a new export under the old name is opened anew."""
     try:
         return path.stat().st_mtime_ns
-    except OSError:
+    except (OSError, ValueError):  # no file, or a name that no file can have
         return 0
 
 
@@ -242,7 +269,9 @@ def _any_mask(mask: Any, size: tuple[int, int]) -> BoolArray:
     """A mask given as path, PIL image or array."""
     if isinstance(mask, str | os.PathLike):
         return read_mask(Path(mask), size)
-    return as_mask(mask, size)
+    if isinstance(mask, np.ma.MaskedArray):
+        raise MaskError("mask is a masked array, which could be meant two ways: pass its .mask or its .data")
+    return as_mask(np.asarray(mask) if isinstance(mask, np.ndarray) else mask, size)
 
 
 def _checked_array(image: Any) -> NDArray[Any]:
@@ -250,6 +279,8 @@ def _checked_array(image: Any) -> NDArray[Any]:
     expected = "expected uint8, uint16 or float in [0,1] of shape (height, width) or (height, width, 1, 3 or 4)"
     if not isinstance(image, np.ndarray):
         raise PhotoError(f"image is a {type(image).__name__}, expected a path, a PIL image or a NumPy array")
+    if isinstance(image, np.ma.MaskedArray):
+        raise PhotoError("image is a masked array, expected a plain one: fill(image.data, image.mask) may be meant")
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 2, 3, 4)) or 0 in image.shape:
         raise PhotoError(f"image array has shape {image.shape}, {expected}: reshape it (channels come last)")
     if image.dtype not in (np.uint8, np.uint16) and image.dtype.kind != "f":
@@ -262,7 +293,17 @@ def _checked_array(image: Any) -> NDArray[Any]:
             )
         if low < 0 or high > 1:
             raise PhotoError(f"image array of {image.dtype} ranges from {low:g} to {high:g}, {expected}: scale it")
-    return image
+    return np.asarray(image)  # plain, where it is of a subclass: OpenCV does not survive np.matrix
+
+
+def _share_of_new(holes: BoolArray, filled_before: BoolArray, overlap: int) -> FloatArray:
+    """How much of a pixel comes from the new fill: 1 in `holes`, from there down to 0 over what was filled before."""
+    share = holes.astype(np.float32)
+    if not filled_before.any():
+        return share
+    distance = cv2.distanceTransform((~holes).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    fading = np.clip(1 - distance / (overlap + 1), 0, 1)
+    return np.where(filled_before & ~holes, fading, share).astype(np.float32)
 
 
 def _unit(crop: NDArray[Any]) -> FloatArray:

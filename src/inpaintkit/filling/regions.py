@@ -105,6 +105,14 @@ def plan_regions(mask: BoolArray, working_size: int | None = None) -> list[Regio
     ]
 
 
+def overlap_px(region: Region) -> int:
+    """Width in photo pixels of the strip beside a region that it fills again where another has filled it before.
+
+    Half of the narrowest context that a piece gets, so that the fade ends within the crop and known pixels lie beyond.
+    """
+    return max(region.height, region.width) // 16
+
+
 def shrink_crop(image: FloatArray, missing: BoolArray, shape: tuple[int, int]) -> tuple[FloatArray, BoolArray]:
     """The crop and its mask at a smaller `shape` (height, width): no hole colour bleeds into a known pixel.
 

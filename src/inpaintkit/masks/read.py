@@ -124,6 +124,8 @@ def _mask_of_pil(image: Image.Image, size: tuple[int, int] | None) -> np.ndarray
         raise MaskError(f"{name} cannot be decoded ({error}), expected a whole picture: open it afresh") from error
     if picture.ndim == 2:
         mask = picture == 1 if picture.max() == 1 else _above_half(picture, None, name)
+    elif picture[..., :3].max() == 1:
+        mask = cv2.cvtColor(picture, cv2.COLOR_RGBA2GRAY) == 1
     else:
         mask = _above_half(picture[..., :3], picture[..., 3], name)
     return _checked_size(mask, size, "mask image")
