@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 WIDTH, HEIGHT, MARGIN = 860, 220, 56
-SPEED = {"step", "time", "steps_per_s", "photos_per_s", "phase"}
+SPEED = {"step", "time", "steps_per_s", "photos_per_s", "phase", "photos_seen", "data_wait_s"}
 
 
 def read_logs(paths: list[Path]) -> list[dict]:
@@ -19,8 +19,12 @@ def read_logs(paths: list[Path]) -> list[dict]:
         last_step = 0
         for line in path.read_text(encoding="utf-8").splitlines():
             record = json.loads(line)
-            per_step = record["photos_per_s"] / record["steps_per_s"]
-            seen += (record["step"] - last_step) * per_step
+            if record["step"] <= last_step:
+                continue  # logged before a kill, and again after the resume
+            if "photos_seen" in record:
+                seen = record["photos_seen"]
+            else:  # logs from before this was written
+                seen += (record["step"] - last_step) * record["photos_per_s"] / record["steps_per_s"]
             last_step = record["step"]
             records.append({**record, "photos": before + seen, "run": path.name})
         before += seen

@@ -15,10 +15,11 @@ from PIL import Image
 from torch import nn
 
 import inpaintkit
-from inpaintkit.cli import VERBS
+from inpaintkit.cli import VERBS, main
 from inpaintkit.masks import SHAPES
 from inpaintkit.models import GENERATORS
 from inpaintkit.recipes import read_recipe, recipe_names
+from inpaintkit.weights import CATALOGUE
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGES = sorted([PROJECT / "README.md", *(PROJECT / "docs").rglob("*.md")])
@@ -110,3 +111,34 @@ def test_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             ast.parse(block)
             exec(compile(block, page, "exec"), names)
         assert names
+
+
+def test_the_readme_example_prints_what_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not CATALOGUE["default"].onnx.exists():
+        pytest.skip("no weights in this checkout")
+    page = (PROJECT / "README.md").read_text(encoding="utf-8")
+    example = re.findall(r"^```python\n(.*?)^```$[^`]*^```text\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    assert len(example) == len(blocks(PROJECT / "README.md", "python")) == 1
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--model", "telea"]) == 0
+    capsys.readouterr()
+    exec(compile(example[0][0], "README.md", "exec"), {})
+    assert capsys.readouterr().out == example[0][1]
+
+
+def test_the_filling_page_shows_the_error_as_it_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = blocks(PROJECT / "docs" / "filling.md", "text")
+    assert len(shown) == 1
+    command, _, message = shown[0].partition("\n")
+    assert main(shlex.split(command.removeprefix("$ inpaintkit "))) == 2
+    assert capsys.readouterr().err == message
+
+
+def test_the_filling_page_lists_every_option_of_the_command() -> None:
+    page = (PROJECT / "docs" / "filling.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`-.*?) \|", page, re.MULTILINE)
+    assert set(re.findall(r"(?<![\w-])--?[a-z]+", " ".join(rows))) == {
+        name for name in known_options("fill") if name[0] == "-"
+    }

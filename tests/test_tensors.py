@@ -195,6 +195,13 @@ def test_a_wide_hole_is_drawn_anew_at_every_call_and_for_every_sample():
     assert torch.equal(first, torch.stack(crop_corner_on_hole(mask, 16, _rng()), 1))  # a function of the generator
 
 
+@pytest.mark.parametrize("sides", [(17, 4), (4, 17)])
+def test_a_hole_one_pixel_too_wide_does_not_fit(sides):
+    mask = _rectangle(64, 64, 20, 20, *sides)
+    rng = _rng()
+    assert len({tuple(int(c) for c in crop_corner_on_hole(mask, 16, rng)) for _ in range(40)}) > 10
+
+
 def test_a_hole_too_wide_in_one_direction_only_is_drawn():
     mask = _rectangle(64, 64, 30, 4, 3, 50)
     rng = _rng()

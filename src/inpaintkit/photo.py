@@ -4,10 +4,10 @@ Read: PNG, JPEG, WebP, TIFF, AVIF, and single-picture GIF and BMP. Written: PNG,
 
 Kept from file to file: every pixel (bit for bit where the format allows, see `is_lossless`), 16-bit depth in PNG and
 TIFF, alpha and the colours under it, ICC profile, EXIF, XMP, resolution, JPEG comment, PNG text and colour chunks,
-JPEG quantisation tables and subsampling. Settled on reading: orientation is applied once and its tag removed, and the
-thumbnails in EXIF and XMP are taken out, because they would go on showing what was filled away. Converted on reading, each named in
-`Photo.notes`: palette, 1-bit, CMYK, premultiplied alpha, colour-key transparency, AVIF above 8 bits. Not kept: further
-pictures of a multi-picture JPEG, Photoshop resource blocks, proprietary segments.
+JPEG quantisation tables and subsampling. Settled on reading: orientation is applied once and its tag removed, and
+thumbnails in EXIF and XMP are taken out, because they would go on showing what was filled away. Converted on reading,
+each named in `Photo.notes`: palette, 1-bit, CMYK, premultiplied alpha, colour-key transparency, AVIF above 8 bits. Not
+kept: further pictures of a multi-picture JPEG, Photoshop resource blocks, proprietary segments.
 """
 
 import io
@@ -807,14 +807,15 @@ def _link_target(path: Path) -> Path:
 def check_output(path: str | Path, *, force: bool = False, format: str | None = None) -> str:
     """The format that `write_photo` would write to `path`; raises its errors about the path before any work."""
     path = Path(path)
-    chosen = _format_name(format) if format else SUFFIXES.get(path.suffix.lower())
-    if chosen is None:
-        raise UsageError(
-            f"cannot write '{path}': its suffix is '{path.suffix}', expected one of {', '.join(SUFFIXES)}: rename it"
-        )
     try:
         if path.is_dir():
             raise PhotoError(f"cannot write '{path}': it is a folder, expected a file name: add one")
+        chosen = _format_name(format) if format else SUFFIXES.get(path.suffix.lower())
+        if chosen is None:
+            raise UsageError(
+                f"cannot write '{path}': its suffix is '{path.suffix}', expected one of {', '.join(SUFFIXES)}: "
+                "rename it"
+            )
         folder = _link_target(path).parent
         if not folder.is_dir():
             raise PhotoError(

@@ -7,8 +7,8 @@ from torch import Tensor
 from .errors import InpaintError
 
 
-def check(image: Tensor, mask: Tensor) -> None:
-    """Refuse an image and mask that break the contract: shapes, floating type, one mask a sample.
+def check(image: Tensor, mask: Tensor, multiple: int = 1) -> None:
+    """Refuse an image and mask that break the contract: shapes, floating type, one mask a sample, H and W multiples.
 
     Values are not read (that would wait for the device); files and arrays are checked where they enter.
     """
@@ -21,6 +21,11 @@ def check(image: Tensor, mask: Tensor) -> None:
         raise InpaintError(
             f"mask of shape {tuple(mask.shape)} for an image of shape {tuple(image.shape)}: "
             f"expected ({image.shape[0]}, 1, {image.shape[2]}, {image.shape[3]}), 1 = missing"
+        )
+    if image.shape[2] % multiple or image.shape[3] % multiple:
+        raise InpaintError(
+            f"image of {image.shape[2]} x {image.shape[3]} px: this network needs multiples of {multiple}; "
+            "extend image and mask by tensors.pad_to_multiple"
         )
 
 

@@ -1,8 +1,10 @@
 """ONNX files of each known signature fill the hole, with their own sizes, ranges and mask polarities."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -167,6 +169,15 @@ def test_a_truncated_file_is_an_error(own_model: MakeModel) -> None:
         ('{"signature": "lama", "ouput_range": [0, 1]}', "did you mean 'output_range'"),
         ('{"output_range": [0, 2]}', r"expected \[0, 1\] or \[0, 255\]"),
         ('{"hole_value": "white"}', "expected 0, 1 or 255"),
+        ('{"hole_value": true}', "expected 0, 1 or 255"),
+        ('{"hole_vaue": 0}', "did you mean 'hole_value'"),
+        ('{"Signature": "lama"}', "did you mean 'signature'"),
+        ('{"signature": ["lama"]}', "unknown signature"),
+        ('{"name": 3}', "expected text"),
+        ('{"size_multiple": true}', "above 0"),
+        ('{"size_multiple": 10000000}', "at most 1024"),
+        ('{"size_multiple": 8}', "for the signature inpaintkit"),
+        ('{"working_size": 512}', "fixed at 64"),
         ('{"working_size": 0}', "above 0"),
     ],
 )
@@ -175,6 +186,42 @@ def test_a_wrong_sidecar_is_an_error(lama_model: MakeModel, sidecar: str, expect
     path.with_suffix(".json").write_text(sidecar, encoding="utf-8")
     with pytest.raises(ModelError, match=expected):
         open_onnx(path)
+
+
+@pytest.mark.parametrize("fixture", ["unmarked_model", "migan_model"])
+def test_an_output_range_is_refused_where_it_would_be_ignored(request: pytest.FixtureRequest, fixture: str) -> None:
+    path = request.getfixturevalue(fixture)()
+    path.with_suffix(".json").write_text('{"output_range": [0, 255]}', encoding="utf-8")
+    with pytest.raises(ModelError, match="output_range is for the signature lama"):
+        open_onnx(path)
+
+
+def test_a_stated_signature_does_not_excuse_other_inputs(foreign_model: MakeModel) -> None:
+    path = foreign_model()
+    path.with_suffix(".json").write_text('{"signature": "lama"}', encoding="utf-8")
+    with pytest.raises(ModelError, match="no known signature"):
+        open_onnx(path)
+
+
+@pytest.mark.parametrize("key", ["training_size", "working_size", "size_multiple"])
+@pytest.mark.parametrize("stated", ["abc", "1e3", "0", "-4", "10000000", "", "\u0663"])
+def test_sizes_in_the_metadata_are_checked(own_model: MakeModel, key: str, stated: str) -> None:
+    with pytest.raises(ModelError, match=f"states the {key} .*expected a whole number from 1"):
+        open_onnx(own_model(**{key: stated}))
+
+
+@pytest.mark.parametrize("fixture", ["unmarked_model", "lama_model", "migan_model"])
+@pytest.mark.parametrize("change", ["smaller", "flat", "list"])
+def test_an_output_that_is_no_picture_of_this_size_is_an_error(
+    request: pytest.FixtureRequest, gradient: Draw, hole: np.ndarray, fixture: str, change: str
+) -> None:
+    engine = open_onnx(request.getfixturevalue(fixture)())
+    whole = engine._session.graph
+    changed = {"smaller": lambda x: x[..., :-8], "flat": lambda x: x[0], "list": list}[change]
+    graph = SimpleNamespace(run=lambda *given: [changed(whole.run(*given)[0])])
+    engine._session = dataclasses.replace(engine._session, graph=graph)
+    with pytest.raises(ModelError, match=r"expected numbers \(1, 3, 64, 64\)"):
+        engine(wound(gradient(64, 64), hole), hole)
 
 
 def test_somebody_elses_json_beside_the_model_is_ignored(lama_model: MakeModel) -> None:

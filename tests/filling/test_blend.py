@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from inpaintkit.filling.blend import composite, feather, from_bytes, match_seam, poisson, to_bytes
+from inpaintkit.filling.blend import composite, feather, from_bytes, match_seam, poisson, to_bytes, wide_parts
 
 Draw = Callable[[int, int], np.ndarray]
 
@@ -98,6 +98,50 @@ def test_poisson_takes_a_cast_away_and_keeps_the_fill_in_place(scene: tuple[np.n
     }
     assert max(agreement, key=lambda shift: agreement[shift]) == (0, 0), "the fill is where it was"
     assert agreement[0, 0] > 0.9
+
+
+@pytest.mark.parametrize("height", range(1, 9))
+@pytest.mark.parametrize("width", range(1, 9))
+def test_poisson_leaves_alone_what_would_be_nothing_but_ground(height: int, width: int) -> None:
+    image = np.random.default_rng(0).random((40, 50, 3), dtype=np.float32)
+    hole = np.zeros((40, 50), bool)
+    hole[12 : 12 + height, 20 : 20 + width] = True
+    blended = poisson(image, hole)
+    assert np.array_equal(blended[~hole], image[~hole])
+    assert np.array_equal(blended, image) == (min(height, width) < 7)
+    assert len(list(wide_parts(hole))) == (min(height, width) >= 7)
+
+
+def test_poisson_keeps_the_fill_of_a_stroke_beside_a_blob(scene: tuple[np.ndarray, np.ndarray]) -> None:
+    image, hole = scene
+    hole[40:45, 80:100] = True  # five pixels thick, of one piece with the blob
+    completed = composite(image, hole, np.random.default_rng(0).random(image.shape, dtype=np.float32))
+    blended = poisson(completed, hole)
+    assert np.array_equal(blended[40:45, 81:100], completed[40:45, 81:100])
+    assert not np.array_equal(blended[30:66, 40:80], completed[30:66, 40:80])
+
+
+def test_poisson_keeps_finer_steps_than_8_bits(scene: tuple[np.ndarray, np.ndarray]) -> None:
+    _, hole = scene
+    rows, columns = np.mgrid[0:96, 0:112]
+    fine = np.repeat(((rows + columns) / 800 + 0.3)[..., None], 3, axis=2).astype(np.float32)
+    blended = poisson(fine, hole)
+    assert np.abs(blended - fine)[hole].max() < 2.5 / 255
+    levels = np.unique(blended[33:63, 43:77, 0])
+    assert len(levels) > 3 * len(np.unique(to_bytes(fine)[33:63, 43:77, 0])), "not rounded to 8 bits"
+
+
+def test_wide_parts_are_apart_and_lie_in_their_windows() -> None:
+    mask = np.zeros((120, 140), bool)
+    mask[:30, :30] = mask[40:60, 50:70] = mask[64:66, 10:100] = mask[80:110, 100:139] = True
+    covered = np.zeros(mask.shape, int)
+    for window, part in wide_parts(mask):
+        covered[window] += part
+    expected = mask.copy()
+    expected[64:66] = False
+    assert np.array_equal(covered, expected.astype(int))
+    assert len(list(wide_parts(mask))) == 3
+    assert list(wide_parts(np.zeros((4, 4), bool))) == []
 
 
 @pytest.mark.parametrize("edge", ["top", "bottom", "left", "right", "none"])

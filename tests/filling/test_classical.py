@@ -41,6 +41,22 @@ def test_opencv_methods_are_opencvs_own_at_radius_5(name: str, method: int) -> N
     assert np.array_equal(Inpainter(name)(photo, hole), expected), "filling by crops changes nothing"
 
 
+@pytest.mark.parametrize("name", ["telea", "ns"])
+@pytest.mark.parametrize("shape", [(1, 37), (37, 1), (1, 2), (2, 1)])
+def test_a_photo_of_one_row_or_column_is_filled_from_itself(name: str, shape: tuple[int, int]) -> None:
+    photo = np.full((*shape, 3), 77, np.uint8)
+    hole = np.zeros(shape, bool)
+    hole.flat[1 : 1 + max(shape) // 2] = True
+    results = []
+    for seed in range(20):  # what lies beyond the picture in memory differs from time to time
+        litter = [np.random.default_rng(seed).integers(0, 256, 3 * max(shape), np.uint8) for _ in range(50)]
+        del litter
+        results.append(Inpainter(name)(photo, hole))
+    assert all(np.array_equal(result, results[0]) for result in results)
+    assert results[0].min() >= 76
+    assert results[0].max() <= 77 + 12, "OpenCV's own drift"
+
+
 def test_opencv_methods_do_not_touch_16_bit_precision_of_known_pixels() -> None:
     photo = np.random.default_rng(0).random((30, 40, 3), dtype=np.float32)
     hole = np.zeros((30, 40), bool)

@@ -66,7 +66,9 @@ def test_classical_methods_by_name(name: str) -> None:
     engine = open_engine(name)
     assert isinstance(engine, Engine)
     assert engine.name == name
-    assert open_engine(name, "torch").name == name, "--engine concerns networks only"
+    for options in ({"runtime": "torch"}, {"runtime": "onnx"}, {"precision": "bfloat16"}):
+        with pytest.raises(UsageError, match=f"model '{name}' is none: leave it out"):
+            open_engine(name, **options)
 
 
 def test_an_onnx_file(own_model: MakeModel) -> None:
@@ -89,6 +91,27 @@ def test_an_unknown_name_names_the_nearest() -> None:
 def test_unknown_options_name_the_nearest(runtime: str, precision: str, near: str) -> None:
     with pytest.raises(UsageError, match=f"did you mean '{near}'"):
         open_engine("telea", runtime, precision)
+
+
+@pytest.mark.parametrize("options", [{"runtime": None}, {"precision": None}, {"runtime": ["onnx"]}, {"precision": 32}])
+def test_options_of_another_type_are_unknown(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"unknown (engine|precision)"):
+        open_engine("default", **options)
+
+
+@pytest.mark.parametrize("threads", ["a", 1.5, -1, 0, True, 10**9])
+def test_threads_are_a_whole_number(threads: Any) -> None:
+    with pytest.raises(UsageError, match=r"threads is .*expected a whole number from 1"):
+        open_engine("telea", threads=threads)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\0b.onnx", "n" * 5000, "n" * 5000 + ".onnx"])
+def test_names_that_no_file_can_have(name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        open_engine(name)
+    assert "default" in str(caught.value)
+    assert len(str(caught.value)) < 400
+    assert "\0" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["gone.onnx", "gone.safetensors"])
@@ -180,5 +203,4 @@ def test_what_ships_is_whole(name: str) -> None:
     for file in filter(None, (entry.onnx, entry.safetensors)):
         entry.verified(file)
     assert entry.terms != "not stated"
-    assert entry.training_size
-    assert 0 < entry.size_bytes < 30_000_000
+    assert sum(file.stat().st_size for file in (entry.onnx, entry.safetensors) if file) < 30_000_000

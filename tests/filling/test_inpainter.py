@@ -1,5 +1,6 @@
 """Photos of every kind and size come back whole, with every known pixel as it was."""
 
+import io
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ from PIL import Image
 import inpaintkit
 from inpaintkit import Inpainter, fill
 from inpaintkit.errors import MaskError, ModelError, PhotoError, UsageError
+from inpaintkit.filling.regions import overlap_px, plan_regions
+from inpaintkit.masks import grow_mask
 from inpaintkit.photo import Photo, read_photo
 
 Draw = Callable[[int, int], np.ndarray]
@@ -27,31 +30,62 @@ def picture(shape: tuple[int, ...], dtype: str, seed: int = 0) -> np.ndarray:
     return (values * np.iinfo(dtype).max).astype(dtype) if dtype.startswith("u") else values.astype(dtype)
 
 
-@settings(max_examples=120, deadline=None)
+class MeanEngine:
+    """Fills with the mean of what is known, in small crops, so that many holes are cut and shrunk."""
+
+    name, runtime, working_size = "mean", "test", 16
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """The image with its hole in one colour."""
+        level = image[~mask].mean(axis=0) if not mask.all() else np.float32(0.5)
+        return np.where(mask[..., None], level, image).astype(np.float32)
+
+    def describe(self) -> dict[str, Any]:
+        """Its name."""
+        return {"name": self.name}
+
+
+@settings(max_examples=160, deadline=None)
 @given(
     height=st.integers(1, 40),
     width=st.integers(1, 40),
     channels=st.sampled_from([None, 1, 2, 3, 4]),
     dtype=st.sampled_from(DTYPES),
     density=st.sampled_from([0.0, 0.01, 0.3, 0.9]),
+    rectangle=st.tuples(*[st.integers(0, 39)] * 2, *[st.integers(0, 20)] * 2),
     seed=st.integers(0, 2**32 - 1),
-    model=st.sampled_from(["telea", "ns"]),
+    model=st.sampled_from(["telea", "ns", "mean"]),
+    postprocess=st.sampled_from([None, "poisson"]),
+    grow=st.integers(0, 3),
 )
 def test_known_pixels_come_back_bit_for_bit(
-    height: int, width: int, channels: int | None, dtype: str, density: float, seed: int, model: str
+    height: int,
+    width: int,
+    channels: int | None,
+    dtype: str,
+    density: float,
+    rectangle: tuple[int, int, int, int],
+    seed: int,
+    model: str,
+    postprocess: str | None,
+    grow: int,
 ) -> None:
     shape = (height, width) if channels is None else (height, width, channels)
     image = picture(shape, dtype, seed)
     mask = np.random.default_rng(seed).random((height, width)) < density
+    top, left, tall, broad = rectangle
+    mask[top : top + tall, left : left + broad] = True
     before = image.copy(), mask.copy()
-    if mask.all():
+    grown = grow_mask(mask, grow)
+    inpainter = Inpainter(MeanEngine() if model == "mean" else model, postprocess=postprocess, grow=grow)
+    if grown.all():
         with pytest.raises(MaskError, match="every pixel"):
-            fill(image, mask, model=model)
+            inpainter(image, mask)
         return
-    result = fill(image, mask, model=model)
+    result = inpainter(image, mask)
     assert result.dtype == image.dtype
     assert result.shape == image.shape
-    assert np.array_equal(result[~mask], image[~mask])
+    assert np.array_equal(result[~grown], image[~grown])
     assert not np.shares_memory(result, image)
     assert np.array_equal(image, before[0])
     assert np.array_equal(mask, before[1])
@@ -159,6 +193,42 @@ def test_what_one_crop_filled_is_known_to_the_next(watchful: Any) -> None:
     assert len(engine.seen) > 2
     second, hole = engine.seen[1]
     assert (second[~hole] < 0.9).any(), "the part of the stroke that the first crop filled"
+
+
+class NumberedEngine(MeanEngine):
+    """Every call fills with another level, so that a joint between two crops shows."""
+
+    working_size = 64
+
+    def __init__(self) -> None:
+        self.levels: list[float] = []
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """The image with its hole in a level that no call had before."""
+        self.levels.append(0.1 + 0.8 * (len(self.levels) % 2))
+        return np.where(mask[..., None], np.float32(self.levels[-1]), image).astype(np.float32)
+
+
+def test_no_joint_shows_where_a_long_hole_was_cut() -> None:
+    engine = NumberedEngine()
+    mask = np.zeros((400, 60), bool)
+    mask[10:390, 26:40] = True
+    filled = Inpainter(engine)(np.full((400, 60, 3), 0.5, np.float32), mask)[14:386, 33, 0]
+    assert len(set(engine.levels)) == 2
+    assert np.ptp(filled) > 0.5, "the levels differ"
+    assert np.abs(np.diff(filled)).max() < 0.2, "a step of 0.8 is spread over the overlap"
+
+
+def test_the_overlap_ends_within_the_crop() -> None:
+    mask = np.zeros((900, 60), bool)
+    mask[10:890, 26:40] = True
+    for size in (64, 128, 256):
+        for region in plan_regions(mask, size):
+            rows = np.flatnonzero(region.holes.any(axis=1))
+            room = [int(rows[0])] * (region.top > 0) + [int(region.height - 1 - rows[-1])] * (
+                region.top + region.height < 900
+            )
+            assert 1 <= overlap_px(region) < min(room)
 
 
 def test_a_grey_photo_stays_grey(own_model: MakeModel) -> None:
@@ -273,10 +343,101 @@ def test_a_mask_of_another_size_is_an_error() -> None:
 def test_unknown_options() -> None:
     with pytest.raises(UsageError, match="did you mean 'poisson'"):
         Inpainter("telea", postprocess="poison")
-    with pytest.raises(UsageError, match="0 or more"):
-        Inpainter("telea", grow=-1)
+    for grow in (-1, 2.5, "3", None, float("nan"), True, 10**400):
+        with pytest.raises(UsageError, match=r"grow is .*expected a whole number"):
+            Inpainter("telea", grow=grow)  # type: ignore[arg-type]
+    assert Inpainter("telea", grow=np.int64(2)).grow == 2  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         fill(np.zeros((4, 5, 3), np.uint8), np.zeros((4, 5), bool), model="telea", sharpness=3)
+
+
+@pytest.mark.parametrize("model", [None, 3, b"x", MeanEngine, lambda image, mask: image])
+def test_models_that_are_none(model: Any) -> None:
+    image, mask = np.zeros((9, 9, 3), np.uint8), np.eye(9, dtype=bool)
+    with pytest.raises(UsageError, match="expected a name, a path, or an object"):
+        fill(image, mask, model=model)
+
+
+@pytest.mark.parametrize("options", [{"engine": None}, {"engine": ["onnx"]}, {"precision": None}, {"threads": [1]}])
+def test_options_of_another_type(options: dict[str, Any]) -> None:
+    image, mask = np.zeros((9, 9, 3), np.uint8), np.eye(9, dtype=bool)
+    for model in ("default", MeanEngine()):
+        with pytest.raises(UsageError):
+            fill(image, mask, model=model, **options)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "n" * 5000])
+def test_model_names_that_no_file_can_have(name: str) -> None:
+    with pytest.raises(UsageError):
+        fill(np.zeros((9, 9, 3), np.uint8), np.eye(9, dtype=bool), model=name)
+
+
+@pytest.mark.parametrize("wrong", [lambda x: x[:-1], lambda x: x[..., 0], lambda x: None, lambda x: x > 0])
+@pytest.mark.parametrize("working_size", [None, 64])
+def test_an_engine_that_returns_no_such_picture_is_an_error(wrong: Any, working_size: int | None) -> None:
+    class Wrong(MeanEngine):
+        def __call__(self, image: np.ndarray, mask: np.ndarray) -> Any:
+            return wrong(image)
+
+    engine = Wrong()
+    engine.working_size = working_size  # type: ignore[assignment]
+    with pytest.raises(ModelError, match="expected numbers of the same shape"):
+        Inpainter(engine)(np.zeros((9, 9, 3), np.uint8), np.eye(9, dtype=bool))
+
+
+def test_a_truncated_pil_image_is_our_error(gradient: Draw) -> None:
+    whole = io.BytesIO()
+    Image.fromarray(picture((60, 80, 3), "uint8")).save(whole, "PNG")
+    lazy = Image.open(io.BytesIO(whole.getvalue()[:5000]))
+    with pytest.raises(PhotoError, match="cannot be decoded"):
+        fill(lazy, np.ones((60, 80), bool), model="telea")
+
+
+def test_arrays_of_other_kinds() -> None:
+    image, mask = np.full((20, 30), 90, np.uint8), np.zeros((20, 30), bool)
+    mask[5:12, 6:20] = True
+    result = fill(np.asmatrix(image), np.asmatrix(mask), model="telea")
+    assert type(result) is np.ndarray
+    assert np.array_equal(result, fill(image, mask, model="telea"))
+    with pytest.raises(PhotoError, match="masked array"):
+        fill(np.ma.masked_array(image, mask), mask, model="telea")
+    with pytest.raises(MaskError, match="masked array"):
+        fill(image, np.ma.masked_array(mask, mask), model="telea")
+
+
+def test_fill_pixels_checks_what_it_gets() -> None:
+    image = np.zeros((20, 30, 3), np.uint8)
+    with pytest.raises(MaskError):
+        Inpainter("telea").fill_pixels(image, np.zeros((30, 20), bool))
+    with pytest.raises(MaskError):
+        Inpainter("telea").fill_pixels(image, np.full((20, 30), 7, np.uint8))
+    with pytest.raises(PhotoError):
+        Inpainter("telea").fill_pixels(image.astype(np.int32), np.zeros((20, 30), bool))
+
+
+def test_the_same_model_said_twice_is_opened_once(own_model: MakeModel, gradient: Draw) -> None:
+    from inpaintkit.filling import inpainter
+
+    mask = np.zeros((20, 30), bool)
+    mask[5:12, 6:20] = True
+    inpainter._opened.cache_clear()
+    path = own_model()
+    for options in ({}, {"engine": "auto"}, {"threads": None, "precision": "float32"}):
+        fill(gradient(20, 30), mask, model=path, **options)
+    assert inpainter._opened.cache_info().misses == 1
+
+
+def test_poisson_is_judged_hole_by_hole(watchful: Any) -> None:
+    """A hole at the border stays as filled; its neighbour in the same crop is blended all the same."""
+    image = np.full((100, 100, 3), 200, np.uint8)
+    mask = np.zeros((100, 100), bool)
+    mask[40:60, 40:60] = True
+    alone = Inpainter(watchful(None), postprocess="poisson")(image, mask)
+    mask[:15, 40:60] = True
+    both = Inpainter(watchful(None), postprocess="poisson")(image, mask)
+    assert (alone[50, 50] == 200).all(), "a flat fill is brought to the photo's level"
+    assert (both[50, 50] == 200).all()
+    assert (both[5, 50] == 128).all()
 
 
 def test_a_model_is_opened_once_and_again_when_it_changes(own_model: MakeModel, gradient: Draw) -> None:

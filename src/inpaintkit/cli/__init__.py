@@ -39,6 +39,7 @@ EXTRAS = {
     "pydantic": "train",
     "tensorboard": "train",
     "tqdm": "train",
+    "filelock": "train",
     "onnx": "train",
     "onnxscript": "train",
     "skimage": "classical",

@@ -53,7 +53,9 @@ def command(
         }
         typer.echo(json.dumps({**paths, **facts}))
         return
-    typer.echo(f"filled by {printable(report.model)} in {report.seconds:.2f} s, {100 * report.hole_ratio:.2g} % of the photo")
+    typer.echo(
+        f"filled by {printable(report.model)} in {report.seconds:.2f} s, {100 * report.hole_ratio:.2g} % of the photo"
+    )
     for path in paths.values():
         typer.echo(f"  {printable(path)}")
 

@@ -1,12 +1,15 @@
 """Where training photos come from: folders, file lists and tar shards, decoded once and kept in memory."""
 
+import hashlib
 import re
 import tarfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -48,12 +51,18 @@ class Photos:
         self.short_side = short_side
         self.cache_bytes = cache_bytes
         self.unreadable: dict[str, str] = {}
+        self._skipped: set[int] = set()
         self._cache: dict[int, np.ndarray] = {}
         self._cached_bytes = 0
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def identity(self) -> dict[str, Any]:
+        """What tells this set from another: the number of photos and a hash of their names in order."""
+        names = "\n".join(file.name for file in self.files)
+        return {"photos": len(self.files), "names_sha256": hashlib.sha256(names.encode()).hexdigest()}
 
     def __getitem__(self, index: int) -> np.ndarray:
         """Photo `index`, or the next one that can be read. The array is shared: do not write to it.
@@ -74,19 +83,33 @@ class Photos:
         if cached is not None:
             return cached
         file = self.files[index]
-        if file.name in self.unreadable:
+        if index in self._skipped:
             return None
         try:
-            photo = _shrink(_decode(file.read(), file.name), self.short_side)
+            photo = _shrink(_decode(_read_patiently(file), file.name), self.short_side)
         except (OSError, PhotoError) as error:
             with self._lock:
-                self.unreadable[file.name] = str(error)
+                self._skipped.add(index)
+                self.unreadable[str(file.path) if file.name in self.unreadable else file.name] = str(error)
             return None
         with self._lock:
             if index not in self._cache and self._cached_bytes + photo.nbytes <= self.cache_bytes:
                 self._cache[index] = photo
                 self._cached_bytes += photo.nbytes
         return photo
+
+
+def _read_patiently(file: PhotoFile) -> bytes:
+    """The file's bytes. A failing read is tried twice more: a photo that is skipped because a network folder stumbled
+    for a moment would make a run that nobody can repeat."""
+    for pause_s in (0.2, 1.0):
+        try:
+            return file.read()
+        except FileNotFoundError:
+            raise
+        except OSError:
+            time.sleep(pause_s)
+    return file.read()
 
 
 def _decode(data: bytes, name: str) -> np.ndarray:
@@ -112,17 +135,31 @@ def open_photos(source: str, *, short_side: int | None = None, cache_bytes: int 
     Raises: DataError for a source that does not exist or holds no photo.
     """
     files: list[PhotoFile] = []
-    for part in (part for group in source.split(",") for part in _expand_braces(group.strip())):
-        paths = sorted(Path(match) for match in glob(part)) if any(c in part for c in "*?[") else [Path(part)]
-        if not paths:
-            raise DataError(f"{part}: no file has such a name; check the pattern")
-        for path in paths:
-            files.extend(_files_in(path))
+    for path in _paths_named(source):
+        files.extend(_files_in(path))
     if not files:
         raise DataError(
             f"{source}: no photo found; expected {', '.join(sorted(SUFFIXES))} files in a folder, a list or a tar shard"
         )
     return Photos(files, short_side=short_side, cache_bytes=cache_bytes)
+
+
+def _paths_named(source: str) -> list[Path]:
+    """The files and folders that a source names. What exists under a name is meant literally, commas and all."""
+    if source.strip() and Path(source).exists():
+        return [Path(source)]
+    paths: list[Path] = []
+    for part in (part for group in source.split(",") for part in _expand_braces(group.strip())):
+        if not part:
+            raise DataError(f"'{source}': an empty name between the commas; give a folder, a list or tar shards")
+        if Path(part).exists() or not any(c in part for c in "*?["):
+            paths.append(Path(part))
+            continue
+        found = sorted(Path(match) for match in glob(part))
+        if not found:
+            raise DataError(f"{part}: no file has such a name; check the pattern")
+        paths += found
+    return paths
 
 
 def _expand_braces(pattern: str) -> Iterator[str]:
@@ -166,7 +203,7 @@ def _files_in_shard(path: Path) -> list[PhotoFile]:
 
 def _files_in_list(path: Path) -> list[PhotoFile]:
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a readable text file ({error}); expected one photo's path a line") from error
     found = [PhotoFile(line, path.parent / line) for line in lines if line]

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import torch
 
+from ..errors import UsageError
 from ..models.system import Batch
 from .photos import Photos
 
@@ -41,6 +42,10 @@ class BatchStream:
     def __init__(
         self, photos: Photos, settings: SampleSettings, *, rank: int = 0, ranks: int = 1, workers: int = 2
     ) -> None:
+        if settings.batch % ranks:
+            raise UsageError(
+                f"a batch of {settings.batch} cannot be shared evenly by {ranks} processes; make it a multiple of that"
+            )
         self.photos = photos
         self.settings = settings
         self.rank, self.ranks = rank, ranks

@@ -360,8 +360,8 @@ def _pixels(session: Session, output: Any, size: tuple[int, ...]) -> NDArray[Any
     shape = tuple(output.shape) if isinstance(output, np.ndarray) else type(output).__name__
     if shape != (1, 3, *size) or output.dtype.kind not in "fiu":
         raise ModelError(
-            f"model '{session.path}' returned {getattr(output, 'dtype', '')} {shape}, expected numbers (1, 3, {size[0]}, "
-            f"{size[1]}), the size that went in: export it again, with dynamic height and width unless its size is fixed"
+            f"model '{session.path}' returned {getattr(output, 'dtype', '')} {shape}, expected numbers "
+            f"{(1, 3, *size)}, the size that went in: export it again"
         )
     return output[0].transpose(1, 2, 0)
 

@@ -110,7 +110,7 @@ def poisson(completed: FloatArray, hole: BoolArray) -> FloatArray:
 
 
 def wide_parts(mask: BoolArray) -> Iterator[tuple[tuple[slice, slice], BoolArray]]:
-    """The connected parts of a mask that `poisson` changes, each with a window around it and its hole in that window."""
+    """The connected parts of a mask that `poisson` changes, each as a window around it and its hole in there."""
     if not mask.any():
         return
     box = hole_box(mask, CLONE_RIM)

@@ -94,6 +94,7 @@ def _opencv_inpaint(image: NDArray[np.float32], mask: NDArray[np.bool_], method:
     height, width = mask.shape
     # OpenCV reads beyond a picture of one row or column: such a one is doubled.
     pad = ((0, int(height == 1)), (0, int(width == 1)))
-    picture, hole = np.pad(to_bytes(image), (*pad, (0, 0)), mode="edge"), np.pad(mask.astype(np.uint8), pad, mode="edge")
+    picture = np.pad(to_bytes(image), (*pad, (0, 0)), mode="edge")
+    hole = np.pad(mask.astype(np.uint8), pad, mode="edge")
     filled = cv2.inpaint(picture, hole, RADIUS_PX, method)[:height, :width]
     return composite(image, mask, from_bytes(filled))

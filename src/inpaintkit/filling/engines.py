@@ -69,6 +69,8 @@ def open_engine(
         return _open_bundled(name, runtime, precision, threads)
     path = Path(name_or_path)
     try:
+        if "\0" in name:
+            raise ValueError("it holds a null character")
         is_folder, exists = path.is_dir(), path.exists()
     except (OSError, ValueError) as error:  # too long for a file name, or with a character that none may have
         raise UsageError(

@@ -101,8 +101,7 @@ class Inpainter:
             return photo_to_pil(self.fill_photo(photo, _any_mask(mask, photo.size)))
         if isinstance(image, Image.Image):
             return self._fill_pil(image, mask)
-        pixels = _checked_array(image)
-        return self.fill_pixels(pixels, _any_mask(mask, pixels.shape[:2]))[0]
+        return self.fill_pixels(image, mask)[0]
 
     def fill_photo(self, photo: Photo, mask: BoolArray) -> Photo:
         """The photo with its missing pixels filled; everything else about it stays."""
@@ -113,9 +112,7 @@ class Inpainter:
         pixels, report = self.fill_pixels(photo.pixels, mask, grey=photo.grey)
         return photo.replace_pixels(pixels), report
 
-    def fill_pixels(
-        self, pixels: NDArray[Any], mask: BoolArray, *, grey: bool = False
-    ) -> tuple[NDArray[Any], FillReport]:
+    def fill_pixels(self, pixels: NDArray[Any], mask: Any, *, grey: bool = False) -> tuple[NDArray[Any], FillReport]:
         """A copy of `pixels` (H, W) or (H, W, C) with the missing ones filled, and what was done.
 
         With `grey`, three equal channels stay equal. Raises PhotoError for what is no image, and MaskError for a mask
@@ -200,8 +197,8 @@ class Inpainter:
         filled = np.asarray(self.engine(image, missing))
         if filled.shape != image.shape or filled.dtype.kind not in "fiu":
             raise ModelError(
-                f"model '{self.engine.name}' returned {filled.dtype} {filled.shape} for an image {image.shape}, expected "
-                "numbers of the same shape: mend it, or use another one"
+                f"model '{self.engine.name}' returned {filled.dtype} {filled.shape} for an image {image.shape}, "
+                "expected numbers of the same shape: mend it, or use another one"
             )
         if not np.isfinite(filled).all():
             raise ModelError(

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from functools import cache
 
 import torch
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from ..losses.adversarial import vanilla_discriminator, vanilla_generator
@@ -65,8 +66,12 @@ class CompletionNetwork(nn.Module):
     size_multiple = 4
     mean: Tensor
 
-    def __init__(self, width: int = 64, groups: int = 0, mean: tuple[float, float, float] = PLACES2_MEAN) -> None:
+    def __init__(
+        self, width: PositiveInt = 64, groups: NonNegativeInt = 0, mean: tuple[float, float, float] = PLACES2_MEAN
+    ) -> None:
         super().__init__()
+        if width < 2:
+            raise ValueError(f"width is {width}, expected 2 or more: the last but one layer has half of it")
         full, half, quarter = width, 2 * width, 4 * width
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.layers = nn.Sequential(
@@ -91,7 +96,7 @@ class CompletionNetwork(nn.Module):
 
     def forward(self, image: Tensor, mask: Tensor) -> Completion:
         """The raw completion C(x, M_c) of the whole frame, in [0, 1]."""
-        check(image, mask)
+        check(image, mask, self.size_multiple)
         filled = (image - self.mean) * (1 - mask)  # the hole holds the mean colour, which is 0 once subtracted
         network_input = torch.cat([filled, mask], 1).to(next(self.layers.parameters()).dtype)
         return Completion(self.layers(network_input).to(image.dtype))
@@ -119,7 +124,7 @@ class Discriminators(nn.Module):
     `size`; the convolutions do not, so their weights carry over to another size.
     """
 
-    def __init__(self, size: int = 256, width: int = 64, features: int = 1024) -> None:
+    def __init__(self, size: PositiveInt = 256, width: PositiveInt = 64, features: PositiveInt = 1024) -> None:
         super().__init__()
         self.local_size = size // 2
         channels = (width, 2 * width, 4 * width, 8 * width, 8 * width)
@@ -174,10 +179,10 @@ def objective(networks: Mapping[str, nn.Module], batch: Batch, rng: torch.Genera
 
 
 def schedule(
-    completion_steps: int = 90_000,
-    discriminator_steps: int = 10_000,
-    joint_steps: int = 400_000,
-    alpha: float = 0.0004,
+    completion_steps: NonNegativeInt = 90_000,
+    discriminator_steps: NonNegativeInt = 10_000,
+    joint_steps: NonNegativeInt = 400_000,
+    alpha: NonNegativeFloat = 0.0004,
 ) -> tuple[Phase, ...]:
     """Three phases: the completion network alone, the discriminators alone, then both in turn.
 

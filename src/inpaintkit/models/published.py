@@ -14,6 +14,8 @@ from ..errors import ModelError, unknown_name
 from . import GENERATORS
 
 KEY = "inpaintkit"
+SMALL = 64
+"""Tensors with fewer values are not worth halving."""
 IN_RUN = "generator.safetensors"
 """The file in a run's folder that holds the EMA generator of its newest checkpoint."""
 
@@ -34,10 +36,7 @@ def save_generator(path: Path, tensors: Mapping[str, Tensor], description: Mappi
     `description` must hold "model" (a name in GENERATORS) and "arguments" (its numbers); everything else is for
     people: step, phase, photos_seen, recipe_sha256, training_size, licence.
     """
-    stored = {
-        name: (t.half() if half and t.is_floating_point() else t).detach().cpu().contiguous()
-        for name, t in tensors.items()
-    }
+    stored = {name: _stored(name, t.detach(), half).cpu().contiguous() for name, t in tensors.items()}
     partial = path.with_name(f".{path.name}.partial")
     try:
         # as bytes, because the library's own file writer ignores the umask and makes files that only the owner reads
@@ -46,6 +45,18 @@ def save_generator(path: Path, tensors: Mapping[str, Tensor], description: Mappi
     except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)
         raise ModelError(f"{path}: cannot be written ({error}); choose a folder you may write to") from error
+
+
+def _stored(name: str, tensor: Tensor, half: bool) -> Tensor:
+    """A tensor as it is written. Statistics and small tensors stay float32: they cost nothing and may be large."""
+    if not tensor.is_floating_point():
+        return tensor
+    kept = tensor if not half or tensor.numel() < SMALL or "running_" in name else tensor.half()
+    if not kept.isfinite().all():
+        raise ModelError(
+            f"tensor {name} holds values that are not finite; these weights cannot be used, train them anew"
+        )
+    return kept
 
 
 def read_generator_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -59,6 +70,8 @@ def read_generator_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         description = json.loads(metadata[KEY])
+        if not isinstance(description, dict):
+            raise ValueError("its description is not an object")
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise ModelError(
             f"{path}: not a whole weights file of inpaintkit ({str(error) or type(error).__name__}); "
@@ -73,19 +86,30 @@ def build_generator(description: Mapping[str, Any]) -> nn.Module:
     if name not in GENERATORS:
         raise ModelError(unknown_name("network in the weights file", str(name), GENERATORS))
     arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in description.get("arguments", {}).items()}
-    return GENERATORS[name](**arguments)
+    try:
+        return GENERATORS[name](**arguments)
+    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"no {name} can be built from the arguments {arguments} ({reason}); use its own version"
+        ) from error
 
 
 def load_generator(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     """Build the network of a weights file and load it, strictly; in eval mode, float32."""
     tensors, description = read_generator_file(path)
+    return restore_generator(tensors, description, str(path)), description
+
+
+def restore_generator(tensors: Mapping[str, Tensor], description: Mapping[str, Any], source: str) -> nn.Module:
+    """The network that a description names, with these weights, strictly; `source` is named in errors."""
     generator = build_generator(description)
     try:
-        generator.load_state_dict(tensors)
+        generator.load_state_dict(dict(tensors))
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"{path}: the weights do not fit the network they name ({reason})") from error
-    return generator.eval(), description
+        raise ModelError(f"{source}: the weights do not fit the network they name ({reason})") from error
+    return generator.eval()
 
 
 @torch.no_grad()

@@ -40,8 +40,8 @@ class TorchEngine:
     def __call__(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Fill the hole; known pixels come back bit for bit."""
         with torch.inference_mode():
-            x = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].to(self._device)
-            m = torch.from_numpy(np.ascontiguousarray(mask))[None, None].to(self._device, torch.float32)
+            x = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)[None].to(self._device)
+            m = torch.from_numpy(np.require(mask, requirements=["C", "W"]))[None, None].to(self._device, torch.float32)
             padded, padded_mask = pad_to_multiple(x, m, self.size_multiple)
             completed = self._generator(padded, padded_mask).image
             result = composite(x, m, crop_back(completed, *image.shape[:2]))

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -114,7 +115,7 @@ class UNet(nn.Module):
 
     size_multiple = 16
 
-    def __init__(self, width: int = 32, dilations: tuple[int, ...] = (1, 2, 4, 2, 1)) -> None:
+    def __init__(self, width: PositiveInt = 32, dilations: tuple[PositiveInt, ...] = (1, 2, 4, 2, 1)) -> None:
         super().__init__()
         channels = (width, 2 * width, 4 * width, 6 * width, 6 * width)
         self.stem = _conv(7, channels[0], 5)
@@ -129,7 +130,7 @@ class UNet(nn.Module):
 
     def forward(self, image: Tensor, mask: Tensor) -> Completion:
         """The completion of the whole frame, in [0, 1]; `coarse` is the diffusion fill that it corrects."""
-        check(image, mask)
+        check(image, mask, self.size_multiple)
         smooth = diffuse(image, mask)
         x = self.stem(torch.cat([image * (1 - mask) - 0.5, mask, smooth - 0.5], 1).to(self.out.weight.dtype))
         skips = [x]
@@ -153,7 +154,7 @@ class PatchDiscriminator(nn.Module):
     `width` are numbers (6 and 64 there), and a last convolution makes one logit a position.
     """
 
-    def __init__(self, width: int = 48, depth: int = 3) -> None:
+    def __init__(self, width: PositiveInt = 48, depth: PositiveInt = 3) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         inside = 4
@@ -200,10 +201,10 @@ def objective(networks: Mapping[str, nn.Module], batch: Batch, rng: torch.Genera
 
 
 def schedule(
-    completion_steps: int = 20_000,
-    discriminator_steps: int = 500,
-    joint_steps: int = 10_000,
-    adversarial_weight: float = 0.02,
+    completion_steps: NonNegativeInt = 20_000,
+    discriminator_steps: NonNegativeInt = 500,
+    joint_steps: NonNegativeInt = 10_000,
+    adversarial_weight: NonNegativeFloat = 0.02,
 ) -> tuple[Phase, ...]:
     """GLCIC's three phases with this file's losses."""
     learn_to_tell = Update("discriminator", {"discrimination": 1.0})

@@ -3,27 +3,30 @@
 import hashlib
 import inspect
 import json
+import math
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..errors import RecipeError, unknown_name
 from ..masks import SHAPES
 from ..models import SYSTEMS
 from ..models.system import System
-from ..schedule import Phase
+from ..schedule import Phase, total_steps
 
 FOLDER = Path(__file__).parent
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 _S = TypeVar("_S", bound=_Section)
+_Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class DataSection(_Section):
@@ -41,7 +44,7 @@ class TrainingSection(_Section):
     """[training]: the loop's numbers. `scale` multiplies every phase's steps."""
 
     batch: int = Field(ge=1)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     scale: float = Field(default=1.0, gt=0)
     precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed"
     channels_last: bool = True
@@ -58,9 +61,9 @@ class OptimiserSection(_Section):
 
     name: Literal["adadelta", "adam"]
     lr: float = Field(gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
-    rho: float = 0.9
-    eps: float | None = None
+    betas: tuple[_Share, _Share] = (0.9, 0.999)
+    rho: _Share = 0.9
+    eps: float | None = Field(default=None, gt=0)
 
 
 class Recipe(BaseModel):
@@ -130,7 +133,7 @@ def check_recipe(values: Mapping[str, Any]) -> Recipe:
         for name, builder in system.parts.items()
     }
     schedule = _check_arguments("schedule", system.schedule, values.get("schedule", {}))
-    optimisers = values.get("optimiser", {})
+    optimisers = _mapping("optimiser", values.get("optimiser", {}))
     for name in optimisers:
         if name not in system.parts:
             raise RecipeError(unknown_name("network in [optimiser]", name, system.parts))
@@ -153,7 +156,28 @@ def check_recipe(values: Mapping[str, Any]) -> Recipe:
         raise RecipeError(
             f"data.resize = [{low}, {high}]: expected two lengths in px from data.size = {recipe.data.size} up"
         )
+    if total_steps(recipe.phases()) == 0:
+        raise RecipeError("schedule: every phase has 0 steps; give at least one phase a step")
+    for name in recipe.parts:
+        _check_builds(recipe, name)
     return recipe
+
+
+def _check_builds(recipe: Recipe, name: str) -> None:
+    """Build a network without memory, so that numbers it refuses are told now and not hours later."""
+    arguments = recipe.part_arguments(name)
+    try:
+        with torch.device("meta"):
+            SYSTEMS[recipe.system].parts[name](**arguments)
+    except (ValueError, RuntimeError, TypeError, ZeroDivisionError) as error:
+        given = ", ".join(f"{name}.{key} = {value}" for key, value in arguments.items())
+        raise RecipeError(f"[{name}] cannot be built: {str(error).splitlines()[0]} (given: {given})") from error
+
+
+def _mapping(name: str, values: object) -> Mapping[str, Any]:
+    if not isinstance(values, Mapping):
+        raise RecipeError(f"{name} = {values}: expected a section [{name}] with keys and values")
+    return values
 
 
 def _system_named(name: object) -> System:
@@ -179,7 +203,8 @@ def _override(values: dict[str, Any], text: str) -> None:
     table[last] = parsed
 
 
-def _check_section(name: str, section: type[_S], values: Mapping[str, Any]) -> _S:
+def _check_section(name: str, section: type[_S], values: object) -> _S:
+    values = _mapping(name, values)
     for key in values:
         if key not in section.model_fields:
             raise RecipeError(unknown_name(f"key in [{name}]", key, section.model_fields))
@@ -190,17 +215,21 @@ def _check_section(name: str, section: type[_S], values: Mapping[str, Any]) -> _
 
 
 def _check_arguments(
-    name: str, builder: Callable[..., Any], values: Mapping[str, Any], derived: Sequence[str] = ()
+    name: str, builder: Callable[..., Any], values: object, derived: Sequence[str] = ()
 ) -> dict[str, Any]:
     """The arguments of a builder, every one filled in, each checked against its annotation."""
+    values = _mapping(name, values)
     parameters = {k: p for k, p in inspect.signature(builder).parameters.items() if k not in derived}
     for key in values:
         if key not in parameters:
             raise RecipeError(unknown_name(f"key in [{name}]", key, parameters))
     checked = {}
     for key, parameter in parameters.items():
+        value = values.get(key, parameter.default)
+        if isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
+            raise RecipeError(f"{name}.{key}: expected a finite number (given: {value})")
         try:
-            checked[key] = TypeAdapter(parameter.annotation).validate_python(values.get(key, parameter.default))
+            checked[key] = TypeAdapter(parameter.annotation).validate_python(value)
         except ValidationError as error:
             raise _one_line(f"{name}.{key}", error) from error
     return checked

@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from .. import __version__
@@ -18,6 +19,7 @@ from ..errors import ModelError, UsageError
 from ..masks import SHAPES
 from ..models import SYSTEMS
 from ..models.published import load_matching, read_generator_file
+from ..schedule import total_steps
 from ..training import checkpoint as checkpoints
 from ..training.loop import LoopSettings, Training
 from . import OptimiserSection, Recipe
@@ -67,18 +69,19 @@ def start_training(
     networks = {name: build(**recipe.part_arguments(name)) for name, build in system.parts.items()}
     step = 0
     if init_from:
-        step, found = _initialise(networks, Path(init_from), go_on)
+        step, found = _initialise(networks, recipe, Path(init_from), go_on)
         notes += found
+    stream = _stream(recipe, data)
     training = Training(
         networks=networks,
         optimisers={n: _optimiser(network, recipe.optimiser[n]) for n, network in networks.items()},
         phases=recipe.phases(),
         objective=system.objective,
-        stream=_stream(recipe, data),
+        stream=stream,
         settings=_loop_settings(recipe),
         fabric=_fabric(recipe, accelerator),
         folder=out,
-        record=_record(recipe),
+        record=_record(recipe) | {"data": stream.photos.identity()},
         description=_description(recipe),
         step=step,
     )
@@ -88,6 +91,8 @@ def start_training(
         changed = _changes(saved.record["recipe"], training.record["recipe"])
         if changed:
             notes.append(f"the recipe is not the one this run began with: {'; '.join(changed)}")
+        if saved.record.get("data") != training.record["data"]:
+            notes.append("the photos are not those this run began with: their order is another from here on")
     return Beginning(training, tuple(notes))
 
 
@@ -95,27 +100,45 @@ def _newest(out: Path, resume: bool) -> tuple[checkpoints.Checkpoint | None, lis
     saved, refused = checkpoints.newest(out / "checkpoints")
     if saved is not None and not resume:
         raise UsageError(f"{out}: holds a run at step {saved.step}; go on with --resume or choose another --out")
+    if resume and saved is None and refused:
+        raise ModelError(
+            f"{out}: none of its checkpoints can be read ({refused[0]}); restore one or choose another --out"
+        )
     if resume and saved is None:
         refused.append(f"{out}: no checkpoint to resume; starting at step 0")
     return saved, refused
 
 
-def _initialise(networks: Mapping[str, nn.Module], source: Path, go_on: bool) -> tuple[int, list[str]]:
+def _initialise(networks: Mapping[str, nn.Module], recipe: Recipe, source: Path, go_on: bool) -> tuple[int, list[str]]:
     """Load what fits from a run or a weights file; returns the step to start at and what was left out."""
     if source.is_dir():
         saved, refused = checkpoints.newest(source / "checkpoints")
         if saved is None:
             raise ModelError(f"{source}: no readable checkpoint; give a run's folder or a .safetensors file")
         tensors = {name: saved.under(f"networks/{name}") for name in networks} | {"generator": saved.under("ema")}
-        step, notes = saved.step, list(refused)
+        step, system, notes = saved.step, saved.record["recipe"]["system"], list(refused)
     else:
         generator, description = read_generator_file(source)
-        tensors, step, notes = {"generator": generator}, int(description.get("step", 0)), []
+        tensors, system, notes = {"generator": generator}, description.get("model"), []
+        step = int(description.get("step", 0))
+    if system != recipe.system:
+        raise ModelError(
+            f"{source}: weights of {system}, but the recipe trains {recipe.system}; give weights of the same"
+        )
+    last = total_steps(recipe.phases())
+    if go_on and step >= last:
+        raise UsageError(
+            f"{source}: at step {step} already, and the schedule ends at {last}; raise its steps to continue"
+        )
     for name, network in networks.items():
         left = load_matching(network, tensors.get(name, {}))
         if left:
-            shown = ", ".join(left[:6]) + (f" and {len(left) - 6} more" if len(left) > 6 else "")
-            notes.append(f"{name}: {len(left)} tensors do not fit {source.name} and start anew: {shown}")
+            layers = ", ".join(dict.fromkeys(tensor.rpartition(".")[0] for tensor in left))
+            notes.append(f"{name}: layers that do not fit {source.name} start anew: {layers}")
+        unused = tensors.get(name, {}).keys() - network.state_dict().keys()
+        if unused:
+            layers = ", ".join(dict.fromkeys(tensor.rpartition(".")[0] for tensor in sorted(unused)))
+            notes.append(f"{name}: layers of {source.name} that this network does not have: {layers}")
     return (step if go_on else 0), notes
 
 
@@ -153,7 +176,12 @@ def _loop_settings(recipe: Recipe) -> LoopSettings:
 
 
 def _fabric(recipe: Recipe, accelerator: str) -> Fabric:
-    return Fabric(accelerator=accelerator, devices=1, precision=recipe.training.precision)
+    try:
+        return Fabric(accelerator=accelerator, devices=1, precision=recipe.training.precision)
+    except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
+        raise UsageError(
+            f"--accelerator {accelerator}: not to be had here; auto and cpu always are, cuda and mps where there is one"
+        ) from error
 
 
 def _record(recipe: Recipe) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -38,21 +39,25 @@ def save(folder: Path, checkpoint: Checkpoint, *, keep: int = 2) -> Path:
     The files are written under a temporary name, synced and then renamed, so that a kill at any moment leaves either
     the whole checkpoint or none. Raises: ModelError when the disk refuses; older checkpoints stay.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"step-{checkpoint.step:09d}"
     partial = folder / f".partial-{target.name}-{os.getpid()}"
-    shutil.rmtree(partial, ignore_errors=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left_over in folder.glob(".partial-*"):
+            shutil.rmtree(left_over, ignore_errors=True)
         partial.mkdir()
         save_file({name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}, partial / TENSORS)
         record = {**checkpoint.record, "step": checkpoint.step, "tensors_sha256": _sha256(partial / TENSORS)}
+        record["record_sha256"] = _hash_of(record)
         (partial / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+        (partial / TENSORS).chmod((partial / RECORD).stat().st_mode)  # the library's writer ignores the umask
         for name in (TENSORS, RECORD):
             _sync(partial / name)
         if target.exists():
             shutil.rmtree(target)
         partial.rename(target)
-    except OSError as error:
+        _sync_folder(folder)
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise ModelError(
             f"{target}: the checkpoint could not be written ({error}); free space or choose another --out"
@@ -78,8 +83,10 @@ def load(path: Path) -> Checkpoint:
     """Read one checkpoint folder and verify its hash. Raises: ModelError if it is damaged."""
     try:
         record = json.loads((path / RECORD).read_text(encoding="utf-8"))
+        if record.pop("record_sha256") != _hash_of(record):
+            raise ValueError(f"{RECORD} is not as it was written")
         expected, found = record["tensors_sha256"], _sha256(path / TENSORS)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: damaged checkpoint ({error}); use an earlier one") from error
     if found != expected:
         raise ModelError(f"{path}: damaged checkpoint (hash {found[:8]}, recorded {expected[:8]}); use an earlier one")
@@ -105,12 +112,24 @@ def pack_optimiser(optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor],
 def unpack_optimiser(
     optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor], record: Mapping[str, Any]
 ) -> None:
-    """Put back what `pack_optimiser` took out."""
+    """Put back what `pack_optimiser` took out, except learning rate and the like, which stay as they are now.
+
+    So a run can be resumed with another learning rate. Raises: ValueError for the state of another optimiser.
+    """
+    plain = getattr(optimiser, "optimizer", optimiser)  # Fabric wraps it
+    groups = plain.state_dict()["param_groups"]
+    for own, saved in zip(groups, record["param_groups"], strict=True):
+        if own.keys() != saved.keys() or len(own["params"]) != len(saved["params"]):
+            raise ValueError("the optimiser is another one")
     state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in record["plain"].items()}
     for key, value in tensors.items():
         index, name = key.split("/", 1)
         state.setdefault(int(index), {})[name] = value
-    optimiser.load_state_dict({"state": state, "param_groups": record["param_groups"]})
+    plain.load_state_dict({"state": state, "param_groups": groups})
+    for parameter, values in plain.state.items():
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)  # its layout in memory
 
 
 def _found(folder: Path) -> list[tuple[int, Path]]:
@@ -124,6 +143,20 @@ def _found(folder: Path) -> list[tuple[int, Path]]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _hash_of(record: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def _sync_folder(path: Path) -> None:
+    """Make a rename last through a power cut, where folders can be opened at all."""
+    if os.name != "nt":
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _sync(path: Path) -> None:

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from ..data import BatchStream
-from ..errors import InpaintError
-from ..models.published import IN_RUN, save_generator
+from ..errors import InpaintError, ModelError, UsageError
+from ..models.published import IN_RUN, read_generator_file, save_generator
 from ..models.system import Batch, Losses, Objective
 from ..schedule import Phase, Update, batches_before, phase_at, total_steps
 from . import checkpoint as checkpoints
@@ -68,6 +69,7 @@ class Training:
         for name, network in self.networks.items():
             self.networks[name], self.optimisers[name] = self.fabric.setup(network, self.optimisers[name])
         self._stop: str | None = None
+        self._waited_s = 0.0
 
     # --- state ---
 
@@ -113,8 +115,20 @@ class Training:
     def run(self, *, time_limit_s: float | None = None) -> str:
         """Train to the end of the schedule, the time limit, or SIGTERM/SIGINT; returns which of these it was.
 
-        Raises: InpaintError for a loss that is not finite, naming the step.
+        Raises: InpaintError for a loss or gradient that is not finite, naming the step; UsageError if another process
+        is writing to the folder.
         """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / ".lock")
+        try:
+            with lock.acquire(timeout=0):
+                return self._run(time_limit_s)
+        except Timeout as error:
+            raise UsageError(f"{self.folder}: another training is writing there; choose another --out") from error
+
+    def _run(self, time_limit_s: float | None) -> str:
+        if self.step and not self._is_published():
+            self._publish()
         end = total_steps(self.phases)
         deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
         report = RunReport(self.folder, total_steps=end, first_step=self.step, batch=self.stream.settings.batch)
@@ -124,8 +138,10 @@ class Training:
         try:
             while self.step < end and self._stop is None:
                 phase = phase_at(self.phases, self.step).phase
+                self._waited_s = 0.0
                 for name, value in self._train_step(phase, batches).items():
                     sums.setdefault(name, []).append(value)
+                sums.setdefault("data_wait_s", []).append(self._waited_s)
                 self.step += 1
                 report.advance(self.step)
                 if deadline is not None and time.monotonic() >= deadline:
@@ -136,7 +152,7 @@ class Training:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             report.close()
-        return self._stop or "finished"
+        return "finished" if self.step == end else self._stop or "finished"
 
     def _train_step(self, phase: Phase, batches: Any) -> dict[str, float]:
         """Perform the phase's updates once; returns the losses."""
@@ -167,17 +183,22 @@ class Training:
         total = torch.stack([update.losses[name] * term for name, term in terms.items()]).sum()
         values = {name: float(term.detach()) for name, term in terms.items()}
         if not torch.isfinite(total):
-            raise InpaintError(
-                f"step {self.step}: the loss is not finite ({values}); the last checkpoint is sound, "
-                "resume with a lower learning rate or in float32"
-            )
+            raise self._not_finite(f"the loss is not finite ({values})")
         optimiser = self.optimisers[update.network]
         optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(total)
+        gradients = [p.grad for p in self.networks[update.network].parameters() if p.grad is not None]
+        if not torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
+            raise self._not_finite(f"the gradient of {update.network} is not finite")
         optimiser.step()
         if update.network == "generator":
             self._average()
         return values
+
+    def _not_finite(self, what: str) -> InpaintError:
+        saved, _ = checkpoints.newest(self.folder / "checkpoints")
+        go_on = f"resume from step {saved.step}" if saved is not None else "there is no checkpoint yet: start again"
+        return InpaintError(f"step {self.step}: {what}; {go_on} with a lower learning rate or in float32")
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -191,7 +212,10 @@ class Training:
                 average.copy_(current[name])
 
     def _next(self, batches: Any) -> Batch:
-        batch = Batch(*(tensor.to(self.fabric.device, non_blocking=True) for tensor in next(batches)))
+        asked = time.monotonic()
+        prepared = next(batches)
+        self._waited_s += time.monotonic() - asked
+        batch = Batch(*(tensor.to(self.fabric.device, non_blocking=True) for tensor in prepared))
         if self.settings.channels_last:
             batch = Batch(*(tensor.contiguous(memory_format=torch.channels_last) for tensor in batch))
         return batch
@@ -211,21 +235,33 @@ class Training:
 
     def _write(self, report: RunReport, phase: Phase, sums: dict[str, list[float]], *, last: bool) -> None:
         settings = self.settings
-        if (last or self.step % settings.log_every == 0) and sums:
-            report.scalars(self.step, phase.name, {name: sum(v) / len(v) for name, v in sums.items()})
+        handed_over = not last and phase_at(self.phases, self.step).phase is not phase
+        if last or handed_over or self.step % settings.log_every == 0:
+            means = {name: sum(v) / len(v) for name, v in sums.items()}
+            report.scalars(self.step, phase.name, self._position()["photos_seen"], means)
             sums.clear()
         if self.fabric.global_rank != 0:
             return
-        if last or self.step % settings.sample_every == 0:
-            self._sheet(report)
         if last or self.step % settings.checkpoint_every == 0:
             self._save()
+        if last or self.step % settings.sample_every == 0:
+            self._sheet(report)
 
     def _save(self) -> None:
         """The checkpoint, and beside it the generator as people use it."""
         checkpoints.save(self.folder / "checkpoints", self.checkpoint(), keep=self.settings.keep_checkpoints)
+        self._publish()
+
+    def _publish(self) -> None:
         description = {**self.description, **self._position()}
         save_generator(self.folder / IN_RUN, self.ema.state_dict(), description, half=False)
+
+    def _is_published(self) -> bool:
+        """Whether the generator beside the checkpoints is that of this step: a kill may have come between the two."""
+        try:
+            return read_generator_file(self.folder)[1].get("step") == self.step
+        except ModelError:
+            return False
 
     @torch.no_grad()
     def _sheet(self, report: RunReport) -> None:

@@ -1,6 +1,7 @@
 """What a run tells: a progress bar, a JSONL log, TensorBoard scalars and pictures, sample sheets."""
 
 import json
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,14 +36,15 @@ class RunReport:
         """Step `step` is done."""
         self._bar.update(step - self._bar.n)
 
-    def scalars(self, step: int, phase: str, values: Mapping[str, float]) -> None:
+    def scalars(self, step: int, phase: str, photos_seen: int, values: Mapping[str, float]) -> None:
         """Log the mean losses since the last call, with the speed."""
         now = time.monotonic()
         elapsed, steps = now - self._since[0], step - self._since[1]
         speed = steps / elapsed if elapsed > 0 else 0.0
         self._since = (now, step)
-        record = {"step": step, "phase": phase, "time": round(time.time(), 1), "steps_per_s": round(speed, 4)}
-        record |= {"photos_per_s": round(speed * self.batch, 2), **{k: float(f"{v:.6g}") for k, v in values.items()}}
+        record = {"step": step, "phase": phase, "photos_seen": photos_seen, "time": round(time.time(), 1)}
+        record |= {"steps_per_s": float(f"{speed:.4g}"), "photos_per_s": float(f"{speed * self.batch:.4g}")}
+        record |= {name: float(f"{value:.6g}") for name, value in values.items()}
         self._log.write(json.dumps(record) + "\n")
         self._log.flush()
         for name, value in {**values, "steps_per_s": speed}.items():
@@ -56,7 +58,7 @@ class RunReport:
 
     def note(self, text: str) -> None:
         """One line for the person who watches."""
-        tqdm.write(text, file=_standard_error())
+        tqdm.write(text, file=sys.stderr)
 
     def sheet(self, step: int, image: Tensor, mask: Tensor, completed: Tensor) -> None:
         """Write samples/step-N.png: a row a sample with the holed photo, the composite and the truth."""
@@ -79,12 +81,6 @@ class RunReport:
         self._bar.close()
         self._log.close()
         self._board.close()
-
-
-def _standard_error():
-    import sys
-
-    return sys.stderr
 
 
 def _pixels(image: Tensor) -> np.ndarray:

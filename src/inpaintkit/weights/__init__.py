@@ -37,17 +37,6 @@ class WeightsEntry:
         """What the weights may be used for, in one line."""
         return str(self.facts.get("terms", "not stated"))
 
-    @property
-    def training_size(self) -> int | None:
-        """Side in pixels of the crops the network was trained on."""
-        size = self.facts.get("training_size")
-        return None if size is None else int(size)
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes on disk of all its weight files."""
-        return sum(file.stat().st_size for file in (self.onnx, self.safetensors) if file is not None and file.is_file())
-
     def verified(self, file: Path) -> bytes:
         """The content of one of the files, compared with its checksum. Raises ModelError."""
         if not file.is_file():
