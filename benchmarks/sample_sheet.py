@@ -48,7 +48,7 @@ def main() -> None:
     models, names = arguments.models.split(","), arguments.photos.split(",")
     rows = [row(name, number, models, arguments.size, arguments.seed) for number, name in enumerate(names)]
     kind = "JPEG" if arguments.out.suffix in {".jpg", ".jpeg"} else "PNG"
-    arguments.out.write_bytes(encode_photo(Photo(np.concatenate(rows)), kind))
+    arguments.out.write_bytes(encode_photo(Photo(np.concatenate(rows)), kind, quality=80 if kind == "JPEG" else None))
     print(f"{arguments.out}: columns are holed, {', '.join(models)}, truth; rows are {', '.join(names)}")
 
 

@@ -11,8 +11,8 @@ DrawPhoto = Callable[..., np.ndarray]
 
 # A full system at toy widths. What a test is about it sets on top; later overrides win.
 TINY = (
-    "data.size=48",
-    "data.resize=[48,64]",
+    "data.size=64",
+    "data.resize=[64,80]",
     "data.holes=['mixed']",
     "data.cache_gb=0.1",
     "training.batch=4",

@@ -70,8 +70,8 @@ def export_onnx(
         report = check_parity(_Filler(copy.deepcopy(generator)).eval(), partial, sizes)
         if not report["max_abs_error"] <= TOLERANCE or not report["known_pixels_equal"]:
             raise ModelError(
-                f"{path}: the exported graph differs from PyTorch by {report['max_abs_error']:.2g} "
-                f"(allowed: {TOLERANCE}; inf: not finite) or changes known pixels; nothing was written, check the weights"
+                f"{path}: the exported graph differs from PyTorch by {report['max_abs_error']:.2g} (inf: not finite; "
+                f"allowed: {TOLERANCE}) or changes known pixels; nothing was written, check the weights"
             )
         partial.replace(path)
     except OSError as error:

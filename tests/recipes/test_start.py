@@ -67,7 +67,7 @@ def test_the_recipes_numbers_arrive(start, tmp_path):
     )
     training = start("glcic", tmp_path, *settings, "optimiser.generator.eps=1e-5", "training.ema_decay=0.5").training
     samples = training.stream.settings
-    assert (samples.batch, samples.seed, samples.flip, samples.size) == (3, 5, False, 48)
+    assert (samples.batch, samples.seed, samples.flip, samples.size) == (3, 5, False, 64)
     assert [shape.__name__ for shape in samples.shapes] == ["centre", "blobs"]
     assert training.stream.workers == 1
     assert training.settings.ema_decay == 0.5

@@ -329,8 +329,8 @@ def one_batch(tmp_path, draw_photo, tiny_overrides):
     folder = tmp_path / "photos"
     folder.mkdir()
     for i in range(4):
-        folder.joinpath(f"{i}.png").write_bytes(cv2.imencode(".png", draw_photo(48, 48, i))[1].tobytes())
-    same = ("data.resize=[48,48]", "data.flip=false", "data.holes=['centre']", "training.batch=4")
+        folder.joinpath(f"{i}.png").write_bytes(cv2.imencode(".png", draw_photo(64, 64, i))[1].tobytes())
+    same = ("data.resize=[64,64]", "data.flip=false", "data.holes=['centre']", "training.batch=4")
 
     def start(recipe: str, *overrides: str) -> Training:
         checked = read_recipe(recipe, [*tiny_overrides[recipe], *same, *overrides])
@@ -370,7 +370,7 @@ SYSTEMS = [
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize(("recipe", "precision"), SYSTEMS)
 def test_a_run_stopped_after_every_step_ends_as_the_unbroken_one(begin, tmp_path, recipe, precision):
-    settings = (f"training.precision={precision}", "training.ema_decay=0.9")
+    settings = (f"training.precision={precision}", "training.ema_decay=0.9", "training.keep_checkpoints=20")
     unbroken = begin(recipe, tmp_path / "unbroken", *settings)
     unbroken.run()
     phases = []
@@ -381,6 +381,8 @@ def test_a_run_stopped_after_every_step_ends_as_the_unbroken_one(begin, tmp_path
         phases.append(newest(tmp_path / "parts" / "checkpoints")[0].record["phase"])
     assert len(set(phases)) == 3
     _assert_same(*(newest(tmp_path / name / "checkpoints")[0] for name in ("unbroken", "parts")))
+    for step in range(1, 12):  # going on from a checkpoint does not write into it
+        assert load(tmp_path / "parts" / "checkpoints" / f"step-{step:09d}").step == step
 
 
 @pytest.fixture(scope="module")
@@ -569,12 +571,12 @@ def test_a_checkpoint_names_the_phase_of_its_last_step(begin, tmp_path):
 
 
 def test_beside_the_checkpoints_lie_the_averaged_weights_with_their_story(begin, tmp_path):
-    training = begin("glcic", tmp_path, "data.size=64", "data.resize=[64,64]")
+    training = begin("glcic", tmp_path, "data.size=80", "data.resize=[80,80]")
     training.run()
     generator, description = load_generator(tmp_path)
     assert _same(_state(generator), _state(training.ema))
     told = {key: description[key] for key in ("model", "step", "phase", "photos_seen", "training_size")}
-    assert told == {"model": "glcic", "step": 11, "phase": "joint", "photos_seen": 44, "training_size": 64}
+    assert told == {"model": "glcic", "step": 11, "phase": "joint", "photos_seen": 44, "training_size": 80}
     assert description["recipe_sha256"] == training.record["recipe_sha256"]
     assert description["arguments"]["width"] == 8
 
@@ -628,10 +630,10 @@ def test_sheets_show_the_same_samples_every_time(begin, tmp_path):
     sheets = {p.name: cv2.imread(str(p)) for p in sorted((tmp_path / "samples").iterdir())}
     assert list(sheets) == ["step-000000005.png", "step-000000010.png", "step-000000011.png"]
     first, second, _ = sheets.values()
-    assert first.shape == (48, 2 * 3 * 48, 3)  # two samples beside each other, each holed, filled and true
-    for holed_or_true in (slice(0, 48), slice(96, 144)):
+    assert first.shape == (64, 2 * 3 * 64, 3)  # two samples beside each other, each holed, filled and true
+    for holed_or_true in (slice(0, 64), slice(128, 192)):
         assert (first[:, holed_or_true] == second[:, holed_or_true]).all()
-    assert (first[:, 48:96] != second[:, 48:96]).any()
+    assert (first[:, 64:128] != second[:, 64:128]).any()
 
 
 def test_tensorboard_gets_scalars_and_pictures(begin, tmp_path):

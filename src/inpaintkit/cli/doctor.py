@@ -84,9 +84,14 @@ def _version(name: str) -> str | None:
 
 
 def _load(name: str, module: str) -> str | None:
-    """Why an installed library cannot be loaded, in one sentence; None when it can."""
+    """Why an installed library cannot be loaded, in one sentence; None when it can.
+
+    An optional library that lacks another package counts as absent: it came with something else, not with our extra.
+    """
     try:
         importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        return None if name in OPTIONAL_LIBRARIES else f"{name} cannot be loaded ({_reason(error)}): reinstall it"
     except Exception as error:  # a broken installation raises nearly anything
         return f"{name} cannot be loaded ({_reason(error)}): reinstall it"
     return None

@@ -29,9 +29,10 @@ def command(
     if not source.exists():
         raise ModelError(f"{source}: no such run or file; give the --out folder of a training or a .safetensors file")
     from ..export import export_tensors
-    from ..models.published import read_generator_file, save_generator
+    from ..models.published import read_generator_file, restore_generator, save_generator
 
     tensors, description = read_generator_file(source)
+    restore_generator(tensors, description, str(source))
     description |= {"name": name or out.stem} | ({"licence": licence} if licence else {})
     report: dict[str, Any]
     if out.suffix == ".onnx":

@@ -1,7 +1,6 @@
 """`inpaintkit train`: parse, build the run, run it, print what came of it."""
 
 import json
-import logging
 import re
 from pathlib import Path
 from typing import Annotated
@@ -31,7 +30,6 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Train a system by a recipe on your own photos."""
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     limit = None if time_limit is None else seconds(time_limit)
     from ..models.runtime import keep_freed_memory
     from ..recipes import read_recipe
@@ -53,8 +51,6 @@ def command(
         typer.echo(note, err=True)
     ended = training.run(time_limit_s=limit)
     unreadable = training.stream.photos.unreadable
-    for name, reason in list(unreadable.items())[:10]:
-        typer.echo(f"skipped {name}: {reason}", err=True)
     if unreadable:
         typer.echo(f"{len(unreadable)} of {len(training.stream.photos)} photos could not be read", err=True)
     outcome = {"ended": ended, "step": training.step, "out": str(out), "unreadable": len(unreadable)}

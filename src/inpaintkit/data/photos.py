@@ -89,6 +89,8 @@ class Photos:
             photo = _shrink(_decode(_read_patiently(file), file.name), self.short_side)
         except (OSError, PhotoError) as error:
             with self._lock:
+                if index in self._skipped:  # another thread was as quick
+                    return None
                 self._skipped.add(index)
                 self.unreadable[str(file.path) if file.name in self.unreadable else file.name] = str(error)
             return None

@@ -156,6 +156,11 @@ def check_recipe(values: Mapping[str, Any]) -> Recipe:
         raise RecipeError(
             f"data.resize = [{low}, {high}]: expected two lengths in px from data.size = {recipe.data.size} up"
         )
+    if recipe.training.precision == "bf16-mixed" and recipe.data.size < 48:
+        raise RecipeError(
+            f"data.size = {recipe.data.size} with training.precision = bf16-mixed: expected 48 px or more; below, "
+            "gradients of convolutions on single cells are wrong on some processors: use 32-true"
+        )
     if total_steps(recipe.phases()) == 0:
         raise RecipeError("schedule: every phase has 0 steps; give at least one phase a step")
     for name in recipe.parts:

@@ -1,6 +1,7 @@
 """From a checked recipe to a run: builds the networks, optimisers and data, and loads what the run goes on from."""
 
 import json
+import logging
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -176,6 +177,7 @@ def _loop_settings(recipe: Recipe) -> LoopSettings:
 
 
 def _fabric(recipe: Recipe, accelerator: str) -> Fabric:
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it announces the precision that the recipe names
     try:
         return Fabric(accelerator=accelerator, devices=1, precision=recipe.training.precision)
     except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:

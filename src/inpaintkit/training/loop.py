@@ -70,6 +70,7 @@ class Training:
             self.networks[name], self.optimisers[name] = self.fabric.setup(network, self.optimisers[name])
         self._stop: str | None = None
         self._waited_s = 0.0
+        self._saved_at = self.step
 
     # --- state ---
 
@@ -127,6 +128,7 @@ class Training:
             raise UsageError(f"{self.folder}: another training is writing there; choose another --out") from error
 
     def _run(self, time_limit_s: float | None) -> str:
+        self._stop = None
         if self.step and not self._is_published():
             self._publish()
         end = total_steps(self.phases)
@@ -147,6 +149,8 @@ class Training:
                 if deadline is not None and time.monotonic() >= deadline:
                     self._stop = "time limit"
                 self._write(report, phase, sums, last=self.step == end or self._stop is not None)
+            if self._stop is not None and self._saved_at != self.step:  # the signal came while the step was written up
+                self._save()
         finally:
             batches.close()
             for number, handler in handlers.items():
@@ -216,9 +220,8 @@ class Training:
         prepared = next(batches)
         self._waited_s += time.monotonic() - asked
         batch = Batch(*(tensor.to(self.fabric.device, non_blocking=True) for tensor in prepared))
-        if self.settings.channels_last:
-            batch = Batch(*(tensor.contiguous(memory_format=torch.channels_last) for tensor in batch))
-        return batch
+        layout = torch.channels_last if self.settings.channels_last else torch.contiguous_format
+        return Batch(*(tensor.contiguous(memory_format=layout) for tensor in batch))
 
     # --- stopping and writing ---
 
@@ -240,6 +243,7 @@ class Training:
             means = {name: sum(v) / len(v) for name, v in sums.items()}
             report.scalars(self.step, phase.name, self._position()["photos_seen"], means)
             sums.clear()
+            report.skipped(self.stream.photos.unreadable)
         if self.fabric.global_rank != 0:
             return
         if last or self.step % settings.checkpoint_every == 0:
@@ -249,6 +253,7 @@ class Training:
 
     def _save(self) -> None:
         """The checkpoint, and beside it the generator as people use it."""
+        self._saved_at = self.step
         checkpoints.save(self.folder / "checkpoints", self.checkpoint(), keep=self.settings.keep_checkpoints)
         self._publish()
 

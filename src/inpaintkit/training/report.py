@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from torch import Tensor
@@ -25,16 +26,21 @@ class RunReport:
         self.folder = folder
         self.batch = batch
         folder.mkdir(parents=True, exist_ok=True)
-        self._log = (folder / "log.jsonl").open("a", encoding="utf-8")
+        self._log = _log_up_to(folder / "log.jsonl", first_step)
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
         self._bar = tqdm(total=total_steps, initial=first_step, unit="step", dynamic_ncols=True, disable=None)
         self._since = (time.monotonic(), first_step)
         self._spoken = 0.0
+        self._told = 0
+        self._latest = ""
         self._total = total_steps
 
     def advance(self, step: int) -> None:
         """Step `step` is done."""
         self._bar.update(step - self._bar.n)
+        if self._bar.disable and time.monotonic() - self._spoken >= 60:
+            self._spoken = time.monotonic()
+            self.note(f"step {step}/{self._total} {self._latest}".strip())
 
     def scalars(self, step: int, phase: str, photos_seen: int, values: Mapping[str, float]) -> None:
         """Log the mean losses since the last call, with the speed."""
@@ -51,10 +57,14 @@ class RunReport:
             self._board.add_scalar(name, value, step)
         losses = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
         self._bar.set_postfix_str(f"{phase}: {losses}")
-        if self._bar.disable and now - self._spoken >= 60:
-            self._spoken = now
-            left = (self._total - step) / speed if speed else float("inf")
-            self.note(f"step {step}/{self._total} {phase}: {losses}; {speed:.2f} steps/s, {left / 60:.0f} min left")
+        left = (self._total - step) / speed if speed else float("inf")
+        self._latest = f"{phase}: {losses}; {speed:.2f} steps/s, {left / 60:.0f} min left"
+
+    def skipped(self, unreadable: Mapping[str, str]) -> None:
+        """Name the photos that could not be read since the last call."""
+        for name, reason in list(unreadable.items())[self._told :]:
+            self.note(f"skipped {name}: {reason}")
+        self._told = len(unreadable)
 
     def note(self, text: str) -> None:
         """One line for the person who watches."""
@@ -81,6 +91,21 @@ class RunReport:
         self._bar.close()
         self._log.close()
         self._board.close()
+
+
+def _log_up_to(path: Path, step: int) -> TextIO:
+    """The run's log, open for appending, without lines beyond `step`: a killed run's last steps are done again."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    kept = []
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:  # a line cut short by the kill
+            continue
+        if record["step"] <= step:
+            kept.append(line + "\n")
+    path.write_text("".join(kept), encoding="utf-8")
+    return path.open("a", encoding="utf-8")
 
 
 def _pixels(image: Tensor) -> np.ndarray:
