@@ -50,6 +50,13 @@ def test_a_mask_of_another_shape_is_refused_with_the_right_one(shape):
         check(torch.zeros(2, 3, 5, 7), torch.zeros(shape))
 
 
+def test_sides_that_are_no_multiples_are_refused_with_the_way_out():
+    check(torch.zeros(1, 3, 8, 12), torch.zeros(1, 1, 8, 12), 4)
+    for height, width in [(6, 8), (8, 6)]:
+        with pytest.raises(InpaintError, match=rf"{height} x {width} px.*multiples of 4.*pad_to_multiple"):
+            check(torch.zeros(1, 3, height, width), torch.zeros(1, 1, height, width), 4)
+
+
 # --- composite ---
 
 

@@ -153,6 +153,22 @@ def test_weights_of_another_width_are_refused(tmp_path):
     _one_line(error, path)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e5], ids=["nan", "inf", "too large for half"])
+def test_weights_that_are_not_finite_are_never_published(tmp_path, value):
+    tensors = _tensors()
+    tensors["layers.5.0.weight"][0, 0, 0, 0] = value
+    with pytest.raises(ModelError, match=r"layers\.5\.0\.weight"):
+        save_generator(tmp_path / "weights.safetensors", tensors, DESCRIPTION, half=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_statistics_too_large_for_half_precision_are_kept_whole(tmp_path):
+    tensors = _tensors()
+    tensors["layers.5.1.running_var"][0] = 1e6
+    save_generator(tmp_path / "weights.safetensors", tensors, DESCRIPTION, half=True)
+    assert read_generator_file(tmp_path / "weights.safetensors")[0]["layers.5.1.running_var"][0] == 1e6
+
+
 def test_a_tensor_too_few_is_refused(tmp_path):
     path = tmp_path / "part.safetensors"
     tensors = _tensors()

@@ -155,6 +155,23 @@ def test_resuming_with_another_recipe_says_what_changed(start, run):
     assert not any("training.batch" in note for note in start("glcic_small", run, *AT_64, resume=True).notes)
 
 
+def test_resuming_with_other_photos_says_so(start, run, tmp_path, photo_folder):
+    (tmp_path / "fewer").mkdir()
+    for path in sorted(photo_folder.glob("*.png"))[:5]:
+        (tmp_path / "fewer" / path.name).write_bytes(path.read_bytes())
+    notes = start("glcic_small", run, *AT_64, data=str(tmp_path / "fewer"), resume=True).notes
+    assert any("the photos are not those" in note for note in notes)
+    assert not any("the photos are not those" in note for note in start("glcic_small", run, *AT_64, resume=True).notes)
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_is_not_begun_anew_over_them(start, tmp_path):
+    start("glcic_small", tmp_path / "run").training.run(time_limit_s=0)
+    (damaged,) = (tmp_path / "run" / "checkpoints").rglob("state.safetensors")
+    damaged.write_bytes(b"")
+    with pytest.raises(ModelError, match="none of its checkpoints can be read"):
+        start("glcic_small", tmp_path / "run", resume=True)
+
+
 def test_resume_and_init_from_exclude_each_other(start, run, tmp_path):
     with pytest.raises(UsageError, match="exclude each other"):
         start("glcic_small", tmp_path / "new", resume=True, init_from=str(run))

@@ -103,6 +103,15 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(tmp_path, name, how):
     assert "\n" not in refused[0]
 
 
+def test_a_record_that_was_edited_is_refused(tmp_path):
+    save(tmp_path, _checkpoint(10))
+    path = save(tmp_path, _checkpoint(20)) / checkpoints.RECORD
+    path.write_text(path.read_text(encoding="utf-8").replace('"joint"', '"solo"'), encoding="utf-8")
+    found, refused = newest(tmp_path)
+    assert found.step == 10
+    assert "step-000000020: damaged checkpoint" in refused[0]
+
+
 def test_when_all_are_damaged_all_are_named(tmp_path):
     for step in (10, 20):
         _damage(save(tmp_path, _checkpoint(step)) / checkpoints.TENSORS)

@@ -17,7 +17,7 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from inpaintkit.data import BatchStream, SampleSettings, open_photos
-from inpaintkit.errors import InpaintError
+from inpaintkit.errors import InpaintError, UsageError
 from inpaintkit.masks import SHAPES
 from inpaintkit.models import Completion
 from inpaintkit.models.published import load_generator
@@ -488,6 +488,42 @@ def test_a_checkpoint_of_another_architecture_is_refused(begin, tmp_path):
     assert "\n" not in str(error.value)
 
 
+def test_two_runs_do_not_write_into_one_folder(photo_folder, tmp_path):
+    second = _toy(photo_folder, tmp_path, ALONE, _bright)
+
+    def objective(networks, batch, rng):
+        if first.step == 2:
+            with pytest.raises(UsageError, match="another training is writing there"):
+                second.run()
+        return _bright(networks, batch, rng)
+
+    first = _toy(photo_folder, tmp_path, ALONE, objective)
+    assert first.run() == "finished"
+    assert second.step == 0
+    second.restore(newest(tmp_path / "checkpoints")[0])
+    assert second.run() == "finished"  # the folder is free again
+
+
+def test_a_kill_between_the_last_checkpoint_and_its_published_weights_is_mended_by_resuming(
+    begin, tmp_path, monkeypatch
+):
+    training = begin("glcic", tmp_path)
+
+    def dies(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Training, "_publish", dies)
+        with pytest.raises(KeyboardInterrupt):
+            training.run()
+    assert newest(tmp_path / "checkpoints")[0].step == 11
+    assert list(tmp_path.glob("*.safetensors")) == []
+    assert begin("glcic", tmp_path, resume=True).run() == "finished"
+    generator, description = load_generator(tmp_path)
+    assert description["step"] == 11
+    assert _same(_state(generator), _state(training.ema))
+
+
 # --- numbers that are not finite ---
 
 
@@ -624,6 +660,20 @@ def test_losses_between_two_lines_are_averaged(photo_folder, tmp_path):
     assert [record["bright"] for record in records] == pytest.approx(
         [sum(values[:4]) / 4, sum(values[4:]) / 2], rel=1e-4
     )
+
+
+def test_a_line_of_the_log_never_mixes_two_phases(begin, tmp_path):
+    begin("glcic", tmp_path, "training.log_every=100").run()
+    records = [(record["step"], record["phase"], record["photos_seen"]) for record in _log(tmp_path)]
+    assert records == [(4, "completion", 16), (7, "discriminators", 28), (11, "joint", 44)]
+
+
+def test_a_line_of_the_log_that_was_cut_short_is_dropped(begin, tmp_path):
+    begin("glcic", tmp_path).run(time_limit_s=0)
+    with (tmp_path / "log.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"step": 2, "pha')
+    begin("glcic", tmp_path, resume=True).run()
+    assert [record["step"] for record in _log(tmp_path)] == list(range(1, 12))
 
 
 def test_sheets_show_the_same_samples_every_time(begin, tmp_path):
