@@ -178,7 +178,8 @@ def _expand_braces(pattern: str) -> Iterator[str]:
 
 def _files_in(path: Path) -> list[PhotoFile]:
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        photos = [p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
+        found = sorted(photos, key=lambda p: p.relative_to(path).as_posix())  # the same order on every system
         if not found and any(path.glob("*.tar")):
             raise DataError(f"{path}: holds tar shards but no photos; name the shards, as in '{path / '*.tar'}'")
         return [PhotoFile(str(p.relative_to(path)), p) for p in found]

@@ -105,12 +105,12 @@ class CompletionNetwork(nn.Module):
 # --- Context discriminators ------------------------------------------------------------------------------------------
 
 
-def _encoder(size: int, channels: tuple[int, ...], features: int) -> nn.Sequential:
+def _encoder(size: int, channels: tuple[int, ...], features: int, groups: int) -> nn.Sequential:
     """Strided 5 x 5 convolutions down from size x size, then one fully connected layer to `features` numbers."""
     layers: list[nn.Module] = []
     inside = 3
     for outside in channels:
-        layers.append(_conv(inside, outside, 5, groups=0, stride=2))
+        layers.append(_conv(inside, outside, 5, groups, stride=2))
         inside = outside
         size = -(-size // 2)
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(inside * size * size, features), nn.ReLU(inplace=True))
@@ -121,15 +121,21 @@ class Discriminators(nn.Module):
 
     `size`: side of the whole image; the local discriminator sees crops of half that side. At 256 and width 64 there
     are 25,808,384 + 19,253,248 + 2,049 = 45,063,681 parameters. The fully connected layers tie the networks to
-    `size`; the convolutions do not, so their weights carry over to another size.
+    `size`; the convolutions do not, so their weights carry over to another size. `groups` as in the completion network.
     """
 
-    def __init__(self, size: PositiveInt = 256, width: PositiveInt = 64, features: PositiveInt = 1024) -> None:
+    def __init__(
+        self,
+        size: PositiveInt = 256,
+        width: PositiveInt = 64,
+        features: PositiveInt = 1024,
+        groups: NonNegativeInt = 0,
+    ) -> None:
         super().__init__()
         self.local_size = size // 2
         channels = (width, 2 * width, 4 * width, 8 * width, 8 * width)
-        self.whole = _encoder(size, (*channels, 8 * width), features)
-        self.local = _encoder(self.local_size, channels, features)
+        self.whole = _encoder(size, (*channels, 8 * width), features, groups)
+        self.local = _encoder(self.local_size, channels, features, groups)
         self.join = nn.Linear(2 * features, 1)
 
     def forward(self, image: Tensor, top: Tensor, left: Tensor) -> Tensor:

@@ -176,7 +176,8 @@ def objective(networks: Mapping[str, nn.Module], batch: Batch, rng: torch.Genera
     """L1 in the hole, and both sides of the hinge loss on the composite, over the patches that touch the hole.
 
     Differs from Yu et al. 2019, who average over all patches: where nothing is missing, real and completed are equal,
-    and small holes would teach the discriminator next to nothing.
+    and small holes would teach the discriminator next to nothing. The mean is over all such patches of the batch, so a
+    sample weighs as much as its hole is large.
     """
     image, mask = batch.image, batch.mask
 

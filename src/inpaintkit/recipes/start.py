@@ -20,7 +20,7 @@ from ..errors import ModelError, UsageError
 from ..masks import SHAPES
 from ..models import SYSTEMS
 from ..models.published import load_matching, read_generator_file
-from ..schedule import total_steps
+from ..schedule import batches_before, total_steps
 from ..training import checkpoint as checkpoints
 from ..training.loop import LoopSettings, Training
 from . import OptimiserSection, Recipe
@@ -68,9 +68,9 @@ def start_training(
     torch.manual_seed(recipe.training.seed)
     system = SYSTEMS[recipe.system]
     networks = {name: build(**recipe.part_arguments(name)) for name, build in system.parts.items()}
-    step = 0
+    step = photos_before = 0
     if init_from:
-        step, found = _initialise(networks, recipe, Path(init_from), go_on)
+        step, photos_before, found = _initialise(networks, recipe, Path(init_from), go_on)
         notes += found
     stream = _stream(recipe, data)
     training = Training(
@@ -85,6 +85,7 @@ def start_training(
         record=_record(recipe) | {"data": stream.photos.identity()},
         description=_description(recipe),
         step=step,
+        photos_before=photos_before,
     )
     if saved is not None:
         training.restore(saved)
@@ -110,18 +111,22 @@ def _newest(out: Path, resume: bool) -> tuple[checkpoints.Checkpoint | None, lis
     return saved, refused
 
 
-def _initialise(networks: Mapping[str, nn.Module], recipe: Recipe, source: Path, go_on: bool) -> tuple[int, list[str]]:
-    """Load what fits from a run or a weights file; returns the step to start at and what was left out."""
+def _initialise(
+    networks: Mapping[str, nn.Module], recipe: Recipe, source: Path, go_on: bool
+) -> tuple[int, int, list[str]]:
+    """Load what fits from a run or a weights file; returns the step to start at, the photos that the weights had seen
+    beyond that step's own, and what was left out."""
     if source.is_dir():
         saved, refused = checkpoints.newest(source / "checkpoints")
         if saved is None:
             raise ModelError(f"{source}: no readable checkpoint; give a run's folder or a .safetensors file")
         tensors = {name: saved.under(f"networks/{name}") for name in networks} | {"generator": saved.under("ema")}
         step, system, notes = saved.step, saved.record["recipe"]["system"], list(refused)
+        seen = int(saved.record["photos_seen"])
     else:
         generator, description = read_generator_file(source)
         tensors, system, notes = {"generator": generator}, description.get("model"), []
-        step = int(description.get("step", 0))
+        step, seen = int(description.get("step", 0)), int(description.get("photos_seen", 0))
     if system != recipe.system:
         raise ModelError(
             f"{source}: weights of {system}, but the recipe trains {recipe.system}; give weights of the same"
@@ -140,7 +145,9 @@ def _initialise(networks: Mapping[str, nn.Module], recipe: Recipe, source: Path,
         if unused:
             layers = ", ".join(dict.fromkeys(tensor.rpartition(".")[0] for tensor in sorted(unused)))
             notes.append(f"{name}: layers of {source.name} that this network does not have: {layers}")
-    return (step if go_on else 0), notes
+    if not go_on:
+        return 0, seen, notes
+    return step, max(0, seen - batches_before(recipe.phases(), step) * recipe.training.batch), notes
 
 
 def _optimiser(network: nn.Module, section: OptimiserSection) -> torch.optim.Optimizer:

@@ -106,7 +106,7 @@ def pack_optimiser(optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor],
         str(index): {name: value for name, value in values.items() if not isinstance(value, Tensor)}
         for index, values in state["state"].items()
     }
-    return tensors, {"plain": plain, "param_groups": state["param_groups"]}
+    return tensors, {"kind": _kind(optimiser), "plain": plain, "param_groups": state["param_groups"]}
 
 
 def unpack_optimiser(
@@ -118,9 +118,11 @@ def unpack_optimiser(
     """
     plain = getattr(optimiser, "optimizer", optimiser)  # Fabric wraps it
     groups = plain.state_dict()["param_groups"]
+    if record["kind"] != _kind(optimiser):
+        raise ValueError(f"the optimiser was {record['kind']} and is {_kind(optimiser)}")
     for own, saved in zip(groups, record["param_groups"], strict=True):
-        if own.keys() != saved.keys() or len(own["params"]) != len(saved["params"]):
-            raise ValueError("the optimiser is another one")
+        if len(own["params"]) != len(saved["params"]):
+            raise ValueError(f"the optimiser had {len(saved['params'])} parameters and has {len(own['params'])}")
     state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in record["plain"].items()}
     for key, value in tensors.items():
         index, name = key.split("/", 1)
@@ -143,6 +145,10 @@ def _found(folder: Path) -> list[tuple[int, Path]]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _kind(optimiser: torch.optim.Optimizer) -> str:
+    return type(getattr(optimiser, "optimizer", optimiser)).__name__
 
 
 def _hash_of(record: Mapping[str, Any]) -> str:

@@ -44,6 +44,7 @@ class Training:
     """A run in progress: networks and their optimisers by name, the schedule, and the step reached.
 
     `networks["generator"]` is the network whose exponential moving average becomes the weights people use.
+    `photos_before`: photos that the initial weights had seen in runs before this one.
     `record` goes into every checkpoint as it is (recipe, versions), `description` into the published generator.
     """
 
@@ -58,6 +59,7 @@ class Training:
     record: Mapping[str, Any]
     description: Mapping[str, Any]
     step: int = 0
+    photos_before: int = 0
     ema: nn.Module = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,7 +92,8 @@ class Training:
         return {
             "step": self.step,
             "phase": phase_at(self.phases, max(self.step - 1, 0)).phase.name,
-            "photos_seen": batches_before(self.phases, self.step) * self.stream.settings.batch,
+            "photos_before": self.photos_before,
+            "photos_seen": self.photos_before + batches_before(self.phases, self.step) * self.stream.settings.batch,
         }
 
     def restore(self, saved: Checkpoint) -> None:
@@ -110,6 +113,7 @@ class Training:
             ) from error
         torch.set_rng_state(saved.tensors["rng/torch"].cpu())
         self.step = saved.step
+        self.photos_before = saved.record["photos_before"]
 
     # --- running ---
 

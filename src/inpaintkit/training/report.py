@@ -62,9 +62,10 @@ class RunReport:
 
     def skipped(self, unreadable: Mapping[str, str]) -> None:
         """Name the photos that could not be read since the last call."""
-        for name, reason in list(unreadable.items())[self._told :]:
+        untold = list(unreadable.items())[self._told :]  # a copy: other threads may add to it meanwhile
+        for name, reason in untold:
             self.note(f"skipped {name}: {reason}")
-        self._told = len(unreadable)
+        self._told += len(untold)
 
     def note(self, text: str) -> None:
         """One line for the person who watches."""
@@ -104,7 +105,9 @@ def _log_up_to(path: Path, step: int) -> TextIO:
             continue
         if record["step"] <= step:
             kept.append(line + "\n")
-    path.write_text("".join(kept), encoding="utf-8")
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text("".join(kept), encoding="utf-8")
+    partial.replace(path)
     return path.open("a", encoding="utf-8")
 
 
