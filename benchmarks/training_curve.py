@@ -15,14 +15,16 @@ def read_logs(paths: list[Path]) -> list[dict]:
     """The records of all logs, their photos counted on from one log to the next."""
     records, before = [], 0.0
     for path in paths:
-        seen = 0.0
-        last_step = 0
+        seen, last_step = 0.0, 0
+        carried: float | None = None  # photos that this log's first record counts from the log before it
         for line in path.read_text(encoding="utf-8").splitlines():
             record = json.loads(line)
             if record["step"] <= last_step:
                 continue  # logged before a kill, and again after the resume
             if "photos_seen" in record:
-                seen = record["photos_seen"]
+                if carried is None:
+                    carried = before if record["photos_seen"] > before else 0.0
+                seen = record["photos_seen"] - carried
             else:  # logs from before this was written
                 seen += (record["step"] - last_step) * record["photos_per_s"] / record["steps_per_s"]
             last_step = record["step"]

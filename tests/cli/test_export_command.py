@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from refusal import refused
 
 from inpaintkit.cli import main
 from inpaintkit.filling.engines import open_engine
@@ -30,16 +31,6 @@ def exported(tmp_path_factory, trained_run) -> tuple[Path, int]:
     """A run, exported by the command under a name and with terms."""
     path = tmp_path_factory.mktemp("out") / "model.onnx"
     return path, main(["export", str(trained_run), "-o", str(path), "--name", "mine", "--licence", "CC0"])
-
-
-def _refused(result: tuple[int, str, str], status: int, *words: str) -> None:
-    code, output, error = result
-    assert code == status, error
-    assert output == ""
-    (line,) = error.strip().splitlines()
-    assert line.startswith("inpaintkit: ")
-    for word in words:
-        assert word in line
 
 
 def test_a_run_becomes_a_model_for_the_light_side(exported, trained_run):
@@ -101,34 +92,34 @@ def test_weights_may_be_exported_again(call, trained_run, tmp_path):
 def test_an_existing_file_is_kept_without_force(call, trained_run, tmp_path):
     path = tmp_path / "weights.safetensors"
     path.write_bytes(b"mine")
-    _refused(call("export", trained_run, "-o", path), 2, "exists already", "--force")
+    refused(call("export", trained_run, "-o", path), 2, "exists already", "--force")
     assert path.read_bytes() == b"mine"
     assert call("export", trained_run, "-o", path, "--force")[0] == 0
     assert read_generator_file(path)[1]["step"] == 11
 
 
 @pytest.mark.parametrize("name", ["model.pt", "model", "model.onnx.txt"])
-def test_another_suffix_is_refused(call, trained_run, tmp_path, name):
-    _refused(call("export", trained_run, "-o", tmp_path / name), 2, ".onnx or .safetensors")
+def test_another_suffix_isrefused(call, trained_run, tmp_path, name):
+    refused(call("export", trained_run, "-o", tmp_path / name), 2, ".onnx or .safetensors")
 
 
-def test_a_folder_that_is_not_there_is_refused(call, trained_run, tmp_path):
-    _refused(call("export", trained_run, "-o", tmp_path / "gone" / "model.onnx"), 2, "no such folder")
+def test_a_folder_that_is_not_there_isrefused(call, trained_run, tmp_path):
+    refused(call("export", trained_run, "-o", tmp_path / "gone" / "model.onnx"), 2, "no such folder")
 
 
-def test_a_run_that_is_not_there_is_refused(call, tmp_path):
-    _refused(call("export", tmp_path / "gone", "-o", tmp_path / "model.onnx"), 1, "gone", "no such run or file")
+def test_a_run_that_is_not_there_isrefused(call, tmp_path):
+    refused(call("export", tmp_path / "gone", "-o", tmp_path / "model.onnx"), 1, "gone", "no such run or file")
 
 
-def test_a_folder_that_is_no_run_is_refused(call, tmp_path):
-    _refused(call("export", tmp_path, "-o", tmp_path / "model.onnx"), 1, "run")
+def test_a_folder_that_is_no_run_isrefused(call, tmp_path):
+    refused(call("export", tmp_path, "-o", tmp_path / "model.onnx"), 1, "run")
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".safetensors"])
 def test_damaged_weights_are_refused_and_leave_nothing(call, trained_run, tmp_path, suffix):
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(next(trained_run.glob("*.safetensors")).read_bytes()[:-50])
-    _refused(call("export", damaged, "-o", tmp_path / f"model{suffix}"), 1, "not a whole weights file")
+    refused(call("export", damaged, "-o", tmp_path / f"model{suffix}"), 1, "not a whole weights file")
     assert list(tmp_path.iterdir()) == [damaged]
 
 
@@ -138,9 +129,9 @@ def test_damaged_weights_are_refused_and_leave_nothing(call, trained_run, tmp_pa
     [{"model": "gmcnn_9"}, {"arguments": {"width": 2}}, {"arguments": {"wings": 2}}],
     ids=lambda c: str(*c.values()),
 )
-def test_weights_that_do_not_fit_their_description_are_refused(call, trained_run, tmp_path, suffix, change):
+def test_weights_that_do_not_fit_their_description_arerefused(call, trained_run, tmp_path, suffix, change):
     tensors, description = read_generator_file(trained_run)
     path = tmp_path / "odd.safetensors"
     save_generator(path, tensors, {**description, **change}, half=True)
-    _refused(call("export", path, "-o", tmp_path / f"model{suffix}"), 1)
+    refused(call("export", path, "-o", tmp_path / f"model{suffix}"), 1)
     assert list(tmp_path.iterdir()) == [path]

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from refusal import refused
 
 import inpaintkit
 from inpaintkit.cli import main
@@ -39,17 +40,6 @@ def train(photo_folder, options, capsys):
         return status, *capsys.readouterr()
 
     return call
-
-
-def _refused(result: tuple[int, str, str], status: int, *words: str) -> None:
-    """One line on standard error with these words, nothing on standard output."""
-    code, output, error = result
-    assert code == status, error
-    assert output == ""
-    (line,) = error.strip().splitlines()
-    assert line.startswith("inpaintkit: ")
-    for word in words:
-        assert word in line
 
 
 # --- runs ---
@@ -151,20 +141,20 @@ def test_sigterm_to_the_process_saves_and_ends_with_status_0(tmp_path, photo_fol
 # --- what is refused ---
 
 
-def test_a_run_in_the_way_is_refused(train, trained_run):
+def test_a_run_in_the_way_isrefused(train, trained_run):
     before = sorted(path.name for path in trained_run.rglob("*"))
-    _refused(train(trained_run), 2, "holds a run at step 11", "--resume")
+    refused(train(trained_run), 2, "holds a run at step 11", "--resume")
     assert sorted(path.name for path in trained_run.rglob("*")) == before
 
 
-def test_an_empty_folder_is_refused(train, tmp_path):
+def test_an_empty_folder_isrefused(train, tmp_path):
     (tmp_path / "empty").mkdir()
-    _refused(train(tmp_path / "run", data=tmp_path / "empty"), 1, "no photo found", str(tmp_path / "empty"))
+    refused(train(tmp_path / "run", data=tmp_path / "empty"), 1, "no photo found", str(tmp_path / "empty"))
     assert not (tmp_path / "run").exists()
 
 
-def test_photos_that_are_not_there_are_refused(train, tmp_path):
-    _refused(train(tmp_path / "run", data=tmp_path / "gone"), 1, "no such file or folder", "gone")
+def test_photos_that_are_not_there_arerefused(train, tmp_path):
+    refused(train(tmp_path / "run", data=tmp_path / "gone"), 1, "no such file or folder", "gone")
 
 
 def test_nothing_but_corrupt_photos_ends_the_run(train, tmp_path):
@@ -175,41 +165,41 @@ def test_nothing_but_corrupt_photos_ends_the_run(train, tmp_path):
     assert "Traceback" not in error
 
 
-def test_an_unknown_recipe_is_refused(train, tmp_path):
-    _refused(
+def test_an_unknown_recipe_isrefused(train, tmp_path):
+    refused(
         train(tmp_path / "run", recipe="glcik_small"), 2, "unknown recipe 'glcik_small'", "did you mean 'glcic_small'"
     )
 
 
 def test_an_unknown_key_names_the_nearest(train, tmp_path):
-    _refused(train(tmp_path / "run", "--set", "training.bacth=3"), 2, "'bacth'", "did you mean 'batch'")
+    refused(train(tmp_path / "run", "--set", "training.bacth=3"), 2, "'bacth'", "did you mean 'batch'")
 
 
-def test_a_setting_without_a_value_is_refused(train, tmp_path):
-    _refused(train(tmp_path / "run", "--set", "training.batch"), 2, "--set training.batch")
+def test_a_setting_without_a_value_isrefused(train, tmp_path):
+    refused(train(tmp_path / "run", "--set", "training.batch"), 2, "--set training.batch")
 
 
-def test_a_time_limit_that_is_none_is_refused(train, tmp_path):
-    _refused(train(tmp_path / "run", "--time-limit", "soon"), 2, "--time-limit soon", "9m")
+def test_a_time_limit_that_is_none_isrefused(train, tmp_path):
+    refused(train(tmp_path / "run", "--time-limit", "soon"), 2, "--time-limit soon", "9m")
 
 
-def test_options_that_exclude_each_other_are_refused(train, tmp_path, trained_run):
-    _refused(train(tmp_path / "run", "--resume", "--init-from", trained_run), 2, "exclude each other")
-    _refused(train(tmp_path / "run", "--continue"), 2, "--init-from")
+def test_options_that_exclude_each_other_arerefused(train, tmp_path, trained_run):
+    refused(train(tmp_path / "run", "--resume", "--init-from", trained_run), 2, "exclude each other")
+    refused(train(tmp_path / "run", "--continue"), 2, "--init-from")
 
 
-def test_damaged_weights_are_refused(train, tmp_path):
+def test_damaged_weights_arerefused(train, tmp_path):
     (tmp_path / "w.safetensors").write_bytes(b"nothing")
-    _refused(train(tmp_path / "run", "--init-from", tmp_path / "w.safetensors"), 1, "not a whole weights file")
+    refused(train(tmp_path / "run", "--init-from", tmp_path / "w.safetensors"), 1, "not a whole weights file")
 
 
 @pytest.mark.parametrize("accelerator", ["quantum", "cuda"])
-def test_a_device_that_is_not_here_is_refused(train, tmp_path, accelerator):
+def test_a_device_that_is_not_here_isrefused(train, tmp_path, accelerator):
     import torch
 
     if accelerator == "cuda" and torch.cuda.is_available():
         pytest.skip("there is one")
-    _refused(train(tmp_path / "run", "--accelerator", accelerator), 2, accelerator)
+    refused(train(tmp_path / "run", "--accelerator", accelerator), 2, accelerator)
 
 
 def test_data_and_out_must_be_given(capsys):
@@ -219,7 +209,7 @@ def test_data_and_out_must_be_given(capsys):
         assert {"--data": "--out", "--out": "--data"}[missing[0]] in line
 
 
-def test_an_out_that_is_a_file_is_refused(train, tmp_path):
+def test_an_out_that_is_a_file_isrefused(train, tmp_path):
     (tmp_path / "run").write_text("mine", encoding="utf-8")
     status, _, error = train(tmp_path / "run")
     assert status in {1, 2}
