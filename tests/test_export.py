@@ -123,7 +123,7 @@ def test_what_lies_under_the_mask_does_not_matter(exported):
 def test_the_light_engine_and_pytorch_fill_alike_at_odd_sizes(exported, tmp_path):
     weights = tmp_path / "weights.safetensors"
     save_generator(weights, exported.network.state_dict(), _description(exported.name), half=False)
-    light, heavy = open_engine(exported.path), open_engine(weights)
+    light, heavy = open_engine(exported.path, "onnx"), open_engine(weights)
     assert (light.runtime, heavy.runtime) == ("onnx", "torch")
     assert light.working_size == heavy.working_size == 96
     image = np.random.default_rng(0).random((37, 51, 3), dtype=np.float32)

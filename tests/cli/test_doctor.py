@@ -28,7 +28,7 @@ def test_all_is_well(run: Any, models: None) -> None:
     outcome = run("doctor")
     assert outcome.status == 0, outcome
     assert outcome.out.endswith("all is well\n")
-    for word in (inpaintkit.__version__, "onnxruntime", "model telea", "device"):
+    for word in (inpaintkit.__version__, "onnxruntime", "openvino", "model telea", "device"):
         assert word in outcome.out
 
 
@@ -89,7 +89,7 @@ def test_an_engine_that_does_not_fill_is_noticed(
     assert "model telea              not usable\n" in outcome.out
 
 
-@pytest.mark.parametrize("library", ["onnxruntime", "cv2", "onnx"])
+@pytest.mark.parametrize("library", ["onnxruntime", "cv2", "onnx", "openvino"])
 def test_a_library_that_cannot_be_loaded_is_a_problem(tmp_path: Path, library: str) -> None:
     broken = tmp_path / library / "__init__.py"
     broken.parent.mkdir()

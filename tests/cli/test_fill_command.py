@@ -175,7 +175,7 @@ def test_the_photo_itself_may_be_overwritten_with_force(run: Any, scene: Any) ->
         (["--model", "telae"], ["did you mean 'telea'"]),
         (["--model", "gone.onnx"], ["gone.onnx", "does not exist"]),
         (["--model", "telea", "--engine", "tourch"], ["did you mean 'torch'"]),
-        (["--model", "telea", "--precision", "float16"], ["valid are bfloat16, float32"]),
+        (["--model", "telea", "--precision", "float16"], ["valid are auto, bfloat16, float32"]),
         (["--model", "telea", "--postprocess", "poison"], ["did you mean 'poisson'"]),
         (["--model", "telea", "--grow", "-3"], ["-3"]),
         (["--model", "telea", "--grow", "many"], ["--grow", "integer"]),

@@ -14,9 +14,22 @@ import pytest
 
 from inpaintkit import weights
 from inpaintkit.errors import ModelError, UsageError
+from inpaintkit.filling import engines
 from inpaintkit.filling.engines import Engine, model_names, open_engine
 
 MakeModel = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def openvino(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Says whether OpenVINO works and has bfloat16, whatever this computer has; it does not unless a test says so."""
+
+    def say(works: bool, has_bfloat16: bool = False) -> None:
+        monkeypatch.setattr(engines, "openvino_works", lambda: works)
+        monkeypatch.setattr(engines, "openvino_has_bfloat16", lambda: has_bfloat16)
+
+    say(works=False)
+    return say
 
 
 class StandIn:
@@ -27,6 +40,7 @@ class StandIn:
 
     def __init__(self, path: Path, *, precision: str) -> None:
         self.path, self.precision, self.name = path, precision, path.stem
+        self.asked_for = ("torch", precision)
 
     def __call__(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """The image as it is."""
@@ -130,10 +144,77 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
 def test_runtimes_that_do_not_fit_the_file(own_model: MakeModel, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--engine torch cannot run it"):
         open_engine(own_model(), "torch")
-    with pytest.raises(UsageError, match="needs --engine torch"):
+    with pytest.raises(UsageError, match=r"needs --engine torch, or OpenVINO \(pip install 'inpaintkit\[openvino\]'\)"):
         open_engine(own_model(), precision="bfloat16")
-    with pytest.raises(UsageError, match="export it first"):
-        open_engine(tmp_path, "onnx")
+    for runtime in ("onnx", "openvino"):
+        with pytest.raises(UsageError, match=f"--engine {runtime} cannot run it: export it first"):
+            open_engine(tmp_path, runtime)
+
+
+NONE, SLOW, FAST = (False, False), (True, False), (True, True)  # OpenVINO works, and this processor has bfloat16
+
+
+@pytest.mark.parametrize(
+    ("openvino_is", "options", "bundled", "file"),
+    [
+        (NONE, {}, "onnx float32", "onnx float32"),
+        (SLOW, {}, "openvino float32", "openvino float32"),
+        (FAST, {}, "openvino bfloat16", "openvino float32"),
+        (FAST, {"precision": "float32"}, "openvino float32", "openvino float32"),
+        (FAST, {"precision": "bfloat16"}, "openvino bfloat16", "openvino bfloat16"),
+        (SLOW, {"precision": "bfloat16"}, "torch bfloat16", "openvino bfloat16"),
+        (NONE, {"precision": "bfloat16"}, "torch bfloat16", "onnx bfloat16"),
+        (FAST, {"runtime": "onnx"}, "onnx float32", "onnx float32"),
+        (FAST, {"runtime": "openvino"}, "openvino bfloat16", "openvino float32"),
+        (SLOW, {"runtime": "openvino"}, "openvino float32", "openvino float32"),
+        (NONE, {"runtime": "openvino"}, "openvino float32", "openvino float32"),
+        (FAST, {"runtime": "torch"}, "torch float32", "UsageError"),
+    ],
+)
+def test_which_runtime_and_precision_are_asked_for(
+    openvino: Callable[..., None],
+    shipped: Path,
+    torch_runtime: None,
+    own_model: MakeModel,
+    monkeypatch: pytest.MonkeyPatch,
+    openvino_is: tuple[bool, bool],
+    options: dict[str, str],
+    bundled: str,
+    file: str,
+) -> None:
+    def asked_for(model: str | Path) -> str:
+        try:
+            return " ".join(open_engine(model, **options).asked_for)  # type: ignore[attr-defined]
+        except UsageError:
+            return "UsageError"
+
+    def note(path: Path, *, runtime: str, precision: str, **others: Any) -> StandIn:
+        engine = StandIn(path, precision=precision)
+        engine.asked_for = (runtime, precision)
+        return engine
+
+    openvino(*openvino_is)
+    monkeypatch.setattr(engines, "open_onnx", note)
+    assert (asked_for("default"), asked_for(own_model("mine.onnx"))) == (bundled, file)
+
+
+def test_auto_goes_on_with_onnx_runtime_where_openvino_cannot(
+    openvino: Callable[..., None], shipped: Path, own_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = engines.open_onnx
+
+    def refuse(path: Path, *, runtime: str, **options: Any) -> Engine:
+        if runtime == "openvino":
+            raise ModelError("no such operation")
+        return whole(path, runtime=runtime, **options)
+
+    openvino(works=True, has_bfloat16=True)
+    monkeypatch.setattr(engines, "open_onnx", refuse)
+    for model in ("default", own_model("mine.onnx")):
+        assert open_engine(model).runtime == "onnx"
+        for asked in ({"runtime": "openvino"}, {"precision": "bfloat16"}):
+            with pytest.raises(ModelError, match="no such operation"):
+                open_engine(model, **asked)
 
 
 def test_a_run_and_its_weights_go_to_torch(torch_runtime: None, tmp_path: Path) -> None:

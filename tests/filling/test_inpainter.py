@@ -422,7 +422,7 @@ def test_the_same_model_said_twice_is_opened_once(own_model: MakeModel, gradient
     mask[5:12, 6:20] = True
     inpainter._opened.cache_clear()
     path = own_model()
-    for options in ({}, {"engine": "auto"}, {"threads": None, "precision": "float32"}):
+    for options in ({}, {"engine": "auto"}, {"threads": None, "precision": "auto"}):
         fill(gradient(20, 30), mask, model=path, **options)
     assert inpainter._opened.cache_info().misses == 1
 

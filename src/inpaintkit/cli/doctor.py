@@ -23,7 +23,7 @@ LIBRARIES = {
 }
 """What is needed, and the module that shows whether it can be loaded."""
 
-OPTIONAL_LIBRARIES = {"torch": "torch", "scikit-image": "skimage", "onnx": "onnx"}
+OPTIONAL_LIBRARIES = {"openvino": "openvino", "torch": "torch", "scikit-image": "skimage", "onnx": "onnx"}
 """The same for what an extra brings."""
 
 
@@ -62,7 +62,7 @@ def examine() -> dict[str, Any]:
         "platform": platform.platform(),
         "libraries": versions,
         "optional_libraries": optional,
-        "engines": ["onnx", "torch"] if importlib.util.find_spec("torch") else ["onnx"],
+        "engines": ["onnx", *(name for name in ("openvino", "torch") if importlib.util.find_spec(name))],
         "device": f"CPU with {os.cpu_count()} cores",
         "models": models,
         "problems": problems,
@@ -89,7 +89,12 @@ def _load(name: str, module: str) -> str | None:
     An optional library that lacks another package counts as absent: it came with something else, not with our extra.
     """
     try:
-        importlib.import_module(module)
+        if name == "openvino":
+            from ..filling.runtimes import import_openvino
+
+            import_openvino()
+        else:
+            importlib.import_module(module)
     except ModuleNotFoundError as error:
         return None if name in OPTIONAL_LIBRARIES else f"{name} cannot be loaded ({_reason(error)}): reinstall it"
     except Exception as error:  # a broken installation raises nearly anything
@@ -107,11 +112,11 @@ def _examine_model(name: str) -> dict[str, Any]:
     from ..errors import InpaintError
     from ..weights import CATALOGUE, bundled
 
-    found: dict[str, Any] = {"problem": None, "seconds": None, "terms": None}
+    found: dict[str, Any] = {"problem": None, "seconds": None, "engine": None, "precision": None, "terms": None}
     try:
         if name in CATALOGUE:
             found["terms"] = bundled(name).terms
-        found["seconds"] = round(_try_out(name), 3)
+        found.update(_try_out(name))
     except InpaintError as error:
         found["problem"] = str(error)
     except Exception as error:  # what is wrong with one model must not hide the others
@@ -119,8 +124,8 @@ def _examine_model(name: str) -> dict[str, Any]:
     return found
 
 
-def _try_out(name: str) -> float:
-    """Seconds for a fill of a drawn picture. Raises ModelError when the result cannot be right."""
+def _try_out(name: str) -> dict[str, Any]:
+    """Seconds for a fill of a drawn picture, and by what. Raises ModelError when the result cannot be right."""
     import numpy as np
 
     from ..errors import ModelError
@@ -132,12 +137,20 @@ def _try_out(name: str) -> float:
     mask[30:60, 40:80] = True
     wounded = picture.copy()
     wounded[mask] = (255, 0, 255)
-    filled, report = Inpainter(name).fill_pixels(wounded, mask)
+    inpainter = Inpainter(name)
+    filled, report = inpainter.fill_pixels(wounded, mask)
     if not np.array_equal(filled[~mask], picture[~mask]):
         raise ModelError(f"model '{name}' changed known pixels in a trial fill: report this with what doctor prints")
     if np.array_equal(filled[mask], wounded[mask]):
         raise ModelError(f"model '{name}' left the hole as it was in a trial fill: reinstall inpaintkit")
-    return report.seconds
+    precision = inpainter.engine.describe().get("precision")
+    return {"seconds": round(report.seconds, 3), "engine": report.runtime, "precision": precision}
+
+
+def _works(found: dict[str, Any]) -> str:
+    """How a model did its trial fill."""
+    by = f" by {found['engine']} in {found['precision']}" if found["precision"] else ""
+    return f"works, {found['seconds']:.2f} s for a small trial fill{by}"
 
 
 def _print(findings: dict[str, Any]) -> None:
@@ -148,7 +161,7 @@ def _print(findings: dict[str, Any]) -> None:
     rows += [(name, version or "not installed (optional)") for name, version in findings["optional_libraries"].items()]
     rows += [("device", findings["device"]), ("engines", ", ".join(findings["engines"]))]
     for name, found in findings["models"].items():
-        state = "not usable" if found["problem"] else f"works, {found['seconds']:.2f} s for a small trial fill"
+        state = "not usable" if found["problem"] else _works(found)
         rows.append((f"model {name}", f"{state}; terms: {found['terms']}" if found["terms"] else state))
     for label, value in rows:
         typer.echo(f"{label:<24} {value}")

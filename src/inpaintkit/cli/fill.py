@@ -22,8 +22,8 @@ def command(
     model: Annotated[
         str, typer.Option(help="default, glcic, telea, ns, biharmonic, FILE.onnx, FILE.safetensors or a run's folder.")
     ] = "default",
-    engine: Annotated[str, typer.Option(help="What runs a network: auto, onnx or torch.")] = "auto",
-    precision: Annotated[str, typer.Option(help="float32, or bfloat16 with torch.")] = "float32",
+    engine: Annotated[str, typer.Option(help="What runs a network: auto, onnx, openvino or torch.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32, or bfloat16 with openvino or torch.")] = "auto",
     grow: Annotated[int, typer.Option(help="Widen the mask by so many pixels first.", metavar="PX")] = 0,
     postprocess: Annotated[str, typer.Option(help="none, or poisson to blend the fill once more.")] = "none",
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite the output.")] = False,
@@ -64,6 +64,7 @@ def command(
         "photo": str(photo),
         "mask": str(mask),
         **_facts(report),
+        "precision": inpainter.engine.describe().get("precision"),
         "read_seconds": round(read_seconds, 3),
         "write_seconds": round(time.perf_counter() - started, 3),
         "notes": notes,

@@ -15,7 +15,7 @@ import difflib
 import json
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError, unknown_name
 from .blend import composite, to_bytes
+from .runtimes import Session, gist, open_session
 
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float32]
@@ -47,41 +48,6 @@ RANGE_PROBE_ABOVE = 1.5
 """An output that exceeds this is not in [0,1]; a picture brighter than this in 8 bit shows the range of its output."""
 
 
-@dataclass(frozen=True)
-class Port:
-    """One input or output of an ONNX graph; dimensions that may vary are None."""
-
-    name: str
-    type: str
-    shape: tuple[int | None, ...]
-
-    def __str__(self) -> str:
-        dims = ",".join("?" if side is None else str(side) for side in self.shape)
-        return f"{self.name} {self.type.removeprefix('tensor(').removesuffix(')')} ({dims})"
-
-
-@dataclass(frozen=True)
-class Session:
-    """An open ONNX graph with its ports and metadata; safe to run from several threads."""
-
-    graph: Any
-    path: Path
-    inputs: dict[str, Port]
-    outputs: list[Port]
-    metadata: dict[str, str]
-    sidecar: dict[str, Any] = field(default_factory=dict)
-
-    def run(self, image: NDArray[Any], mask: NDArray[Any]) -> NDArray[Any]:
-        """The first output for one image and mask in the graph's own layout. Raises ModelError."""
-        try:
-            return self.graph.run([self.outputs[0].name], {"image": image, "mask": mask})[0]
-        except Exception as error:
-            raise ModelError(
-                f"model '{self.path}' failed on a {image.shape[3]} x {image.shape[2]} crop: {_first_line(error)}; "
-                "export it again, or try --model default"
-            ) from error
-
-
 class OnnxEngine:
     """A network in our own export: dynamic height and width, composite in the graph, metadata that says the rest.
 
@@ -89,11 +55,11 @@ class OnnxEngine:
     touches the border is missing in the padding too.
     """
 
-    runtime = "onnx"
     signature = "inpaintkit"
 
     def __init__(self, session: Session, name: str | None = None) -> None:
         self._session = session
+        self.runtime = session.runtime
         metadata, sidecar = session.metadata, session.sidecar
         self.name = name or sidecar.get("name") or metadata.get("inpaintkit.name") or session.path.stem
         trained_at = _size_in_metadata(session, "training_size", UNKNOWN_WORKING_SIZE)
@@ -118,6 +84,7 @@ class OnnxEngine:
         return {
             "name": self.name,
             "runtime": self.runtime,
+            "precision": self._session.precision,
             "signature": self.signature,
             "file": str(self._session.path),
             "working_size": self.working_size,
@@ -222,14 +189,22 @@ SIGNATURES: dict[str, type[OnnxEngine]] = {"inpaintkit": OnnxEngine, "lama": Lam
 
 
 def open_onnx(
-    path: Path, *, name: str | None = None, threads: int | None = None, data: bytes | None = None
+    path: Path,
+    *,
+    name: str | None = None,
+    runtime: str = "onnx",
+    precision: str = "float32",
+    threads: int | None = None,
+    data: bytes | None = None,
 ) -> OnnxEngine:
-    """An ONNX file as an engine, chosen by its signature.
+    """An ONNX file as an engine, chosen by its signature, in one of the runtimes that `open_session` knows.
 
     `data` is the file's content where it has been read already. Raises ModelError for a damaged file or an unknown
     signature.
     """
-    session = _open_session(path, threads, data)
+    session = open_session(path, runtime, precision, threads=threads, data=data)
+    if OWN_MARK not in session.metadata:
+        session = replace(session, sidecar=_read_sidecar(path))
     signature = _signature(session)
     for key, meant_for in (("output_range", "lama"), ("size_multiple", "inpaintkit")):
         if key in session.sidecar and signature != meant_for:
@@ -238,36 +213,6 @@ def open_onnx(
                 f"{signature}: leave it out"
             )
     return SIGNATURES[signature](session, name)
-
-
-def _open_session(path: Path, threads: int | None, data: bytes | None) -> Session:
-    """The graph in ONNX Runtime on the CPU."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    try:
-        graph = onnxruntime.InferenceSession(data or str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise ModelError(
-            f"model '{path}' is not a readable ONNX file: {_first_line(error)}; copy or export it again"
-        ) from error
-    metadata = dict(graph.get_modelmeta().custom_metadata_map)
-    return Session(
-        graph=graph,
-        path=path,
-        inputs={port.name: port for port in map(_port, graph.get_inputs())},
-        outputs=[_port(port) for port in graph.get_outputs()],
-        metadata=metadata,
-        sidecar={} if OWN_MARK in metadata else _read_sidecar(path),
-    )
-
-
-def _port(argument: Any) -> Port:
-    shape = tuple(side if isinstance(side, int) and side > 0 else None for side in argument.shape)
-    return Port(argument.name, argument.type, shape)
 
 
 def _signature(session: Session) -> str:
@@ -304,9 +249,7 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
     try:
         stated = json.loads(sidecar.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(
-            f"sidecar '{sidecar}' is not readable JSON: {_first_line(error)}; mend or remove it"
-        ) from error
+        raise ModelError(f"sidecar '{sidecar}' is not readable JSON: {gist(error)}; mend or remove it") from error
     if not isinstance(stated, dict) or not any(_close_to(key, SIDECAR_KEYS) for key in stated):
         return {}
     for key in stated:
@@ -364,9 +307,3 @@ def _pixels(session: Session, output: Any, size: tuple[int, ...]) -> NDArray[Any
             f"{(1, 3, *size)}, the size that went in: export it again"
         )
     return output[0].transpose(1, 2, 0)
-
-
-def _first_line(error: Exception) -> str:
-    """A library's error on one line."""
-    lines = str(error).strip().splitlines()
-    return lines[0].strip() if lines else type(error).__name__

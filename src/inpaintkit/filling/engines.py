@@ -11,14 +11,16 @@ from ..errors import ModelError, UsageError, unknown_name
 from ..weights import CATALOGUE, bundled
 from .adapters import OnnxEngine, open_onnx
 from .classical import CLASSICAL
+from .runtimes import openvino_has_bfloat16, openvino_works
 
 __all__ = ["PRECISIONS", "RUNTIMES", "Engine", "OnnxEngine", "check_options", "model_names", "open_engine"]
 
-RUNTIMES = ("auto", "onnx", "torch")
-"""What runs a network; auto is ONNX Runtime where there is an ONNX file, else torch."""
+RUNTIMES = ("auto", "onnx", "openvino", "torch")
+"""What runs a network; auto: OpenVINO where it is installed, else ONNX Runtime; torch where there is no ONNX file."""
 
-PRECISIONS = ("float32", "bfloat16")
-"""Number format of a network's weights and activations; bfloat16 needs the torch runtime."""
+PRECISIONS = ("auto", "float32", "bfloat16")
+"""Number format of a network's activations; auto: float32, or bfloat16 for a bundled network that OpenVINO runs on a
+processor with instructions for it. ONNX Runtime has float32 only."""
 
 MOST_THREADS = 1024
 """More threads than this are a slip, not a computer."""
@@ -51,12 +53,12 @@ def model_names() -> list[str]:
 
 
 def open_engine(
-    name_or_path: str | Path, runtime: str = "auto", precision: str = "float32", *, threads: int | None = None
+    name_or_path: str | Path, runtime: str = "auto", precision: str = "auto", *, threads: int | None = None
 ) -> Engine:
     """The engine for a model's name, an ONNX file, a .safetensors file or a training run's folder.
 
-    `runtime` and `precision` concern networks only; `threads` ONNX Runtime only (None: one per processor core). Raises
-    UsageError for a name or an option that is not known, ModelError for a model that cannot be used.
+    `runtime` and `precision` concern networks only; `threads` ONNX Runtime and OpenVINO only (None: one per processor
+    core). Raises UsageError for a name or an option that is not known, ModelError for a model that cannot be used.
     """
     check_options(runtime, precision, threads)
     if not isinstance(name_or_path, str | Path):
@@ -99,13 +101,16 @@ def check_options(runtime: object, precision: object, threads: object) -> None:
 def _open_bundled(name: str, runtime: str, precision: str, threads: int | None) -> Engine:
     """A network that ships with the package, its files checked against their card."""
     entry = bundled(name)
-    if runtime == "torch" or (runtime == "auto" and precision != "float32"):
+    if runtime == "torch" or (runtime == "auto" and precision == "bfloat16" and not openvino_has_bfloat16()):
         if entry.safetensors is None:
             raise ModelError(f"model '{name}' ships without weights for torch: leave out --engine and --precision")
         entry.verified(entry.safetensors)
         return _torch_engine(entry.safetensors, precision, name)
-    _require_float32(precision)
-    return open_onnx(entry.onnx, name=name, threads=threads, data=entry.verified(entry.onnx))
+    automatic = "float32"
+    if runtime != "onnx" and openvino_has_bfloat16():
+        automatic = "bfloat16"  # a test holds every bundled network to an error of at most 0.01 of the range
+    data = entry.verified(entry.onnx)
+    return _open_graph(entry.onnx, runtime, precision, automatic, name=name, threads=threads, data=data)
 
 
 def _open_onnx_file(path: Path, runtime: str, precision: str, threads: int | None) -> Engine:
@@ -113,18 +118,34 @@ def _open_onnx_file(path: Path, runtime: str, precision: str, threads: int | Non
     if not path.is_file():
         raise UsageError(f"model '{path}' does not exist: expected an ONNX file, or one of {', '.join(model_names())}")
     if runtime == "torch":
-        raise UsageError(f"model '{path}' is an ONNX file and --engine torch cannot run it: use --engine onnx")
-    _require_float32(precision)
-    return open_onnx(path, threads=threads)
+        raise UsageError(
+            f"model '{path}' is an ONNX file and --engine torch cannot run it: use --engine onnx or openvino"
+        )
+    return _open_graph(path, runtime, precision, threads=threads)
+
+
+def _open_graph(path: Path, runtime: str, precision: str, automatic: str = "float32", **options: Any) -> Engine:
+    """An ONNX file in the runtime that was asked for; `automatic` is the precision that auto means in OpenVINO.
+
+    Runtime auto falls back on ONNX Runtime where OpenVINO cannot read the file.
+    """
+    if runtime == "openvino" or (runtime == "auto" and openvino_works()):
+        try:
+            wanted = automatic if precision == "auto" else precision
+            return open_onnx(path, runtime="openvino", precision=wanted, **options)
+        except ModelError:
+            if runtime == "openvino" or precision == "bfloat16":
+                raise
+    return open_onnx(path, runtime="onnx", precision="float32" if precision == "auto" else precision, **options)
 
 
 def _open_trained(path: Path, runtime: str, precision: str) -> Engine:
     """A .safetensors file or a training run's folder."""
     if not path.exists():
         raise UsageError(f"model '{path}' does not exist: expected weights, or one of {', '.join(model_names())}")
-    if runtime == "onnx":
+    if runtime in ("onnx", "openvino"):
         raise UsageError(
-            f"model '{path}' holds weights for torch and --engine onnx cannot run it: export it first "
+            f"model '{path}' holds weights for torch and --engine {runtime} cannot run it: export it first "
             "(inpaintkit export), or use --engine torch"
         )
     return _torch_engine(path, precision, None)
@@ -138,7 +159,7 @@ def _torch_engine(path: Path, precision: str, name: str | None) -> Engine:
         )
     from ..models.runtime import TorchEngine
 
-    engine: Engine = TorchEngine(path, precision=precision)
+    engine: Engine = TorchEngine(path, precision="float32" if precision == "auto" else precision)
     if name is not None:
         engine.name = name
     return engine
@@ -147,7 +168,7 @@ def _torch_engine(path: Path, precision: str, name: str | None) -> Engine:
 def _require_no_options(name: str, runtime: str, precision: str) -> None:
     if runtime != "auto":
         raise UsageError(f"--engine {runtime} runs networks and model '{name}' is none: leave it out")
-    if precision != "float32":
+    if precision not in ("auto", "float32"):
         raise UsageError(f"--precision {precision} is for networks and model '{name}' is none: leave it out")
 
 
@@ -159,8 +180,3 @@ def _shown(given: object) -> str:
 
 def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
-
-
-def _require_float32(precision: str) -> None:
-    if precision != "float32":
-        raise UsageError(f"--precision {precision} needs --engine torch: ONNX Runtime fills in float32")

@@ -53,9 +53,9 @@ class Inpainter:
     """Fills photos with one model, which stays open between calls. Safe to use from several threads.
 
     `model` is a name (default, glcic, telea, ns, biharmonic), an ONNX file, trained weights or a run's folder, or an
-    `Engine` of your own. `engine` is the runtime of a network: auto, onnx or torch; `precision` float32 or bfloat16
-    (torch only); `threads` bounds ONNX Runtime's threads. `grow` widens every mask by so many pixels. `postprocess` is
-    None or "poisson".
+    `Engine` of your own. `engine` is the runtime of a network: auto, onnx, openvino or torch; `precision` auto, float32
+    or bfloat16 (not in ONNX Runtime); `threads` bounds the threads of ONNX Runtime and OpenVINO. `grow` widens every
+    mask by so many pixels. `postprocess` is None or "poisson".
 
     Every pixel outside the mask (as grown) comes back bit for bit. Raises UsageError for unknown names and ModelError
     for a model that cannot be used.
@@ -66,7 +66,7 @@ class Inpainter:
         model: str | Path | Engine = "default",
         engine: str = "auto",
         *,
-        precision: str = "float32",
+        precision: str = "auto",
         grow: int = 0,
         postprocess: str | None = None,
         threads: int | None = None,
@@ -245,9 +245,7 @@ def _opened(name: str, changed: int, engine: str, precision: str, threads: int |
     return open_engine(name, engine, precision, threads=threads)
 
 
-def _kept_open(
-    model: str | Path, engine: str = "auto", precision: str = "float32", threads: int | None = None
-) -> Engine:
+def _kept_open(model: str | Path, engine: str = "auto", precision: str = "auto", threads: int | None = None) -> Engine:
     """An engine that may have been opened before; two threads do not open the same one twice."""
     check_options(engine, precision, threads)
     with _opening:
