@@ -1,0 +1,280 @@
+"""Losses that compare generated features with the nearest of a photo's own, wherever in the map those stand.
+
+Wang, Tao, Qi, Shen and Jia 2018 (GMCNN), section 3.2. Feature maps are (N, C, H, W), one position a 1 x 1 patch. A mask
+is that of the image, (N, 1, h, w) of any size, 1 = missing: a position belongs to the hole where the mask, averaged
+over the pixels the position stands for, exceeds one half. Generated positions are then those of the hole, target
+positions those of the whole map, as the article's figure draws it.
+"""
+
+from collections.abc import Iterator
+from math import inf, log
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import InpaintError
+
+SHORTEST = 1e-8
+"""A centred feature vector below this length has no direction: it is similar to nothing and gets no gradient."""
+
+ROUNDING = 16
+"""The same below this many roundings of the mean that was taken away: what is left of such a vector is their noise."""
+
+BLOCK = 16
+"""Rows that are compared without their numbers before the number of the largest is looked up."""
+
+
+def id_mrf_loss(
+    generated: Tensor,
+    target: Tensor,
+    mask: Tensor | None = None,
+    *,
+    bandwidth: float = 0.5,
+    eps: float = 1e-5,
+    max_positions: int | None = None,
+    rng: torch.Generator | None = None,
+    chunk: int = 512,
+) -> Tensor:
+    """Implicit diversified Markov random field: every target patch shall be the clear match of some generated patch.
+
+    With d(i, j) half the cosine distance of generated position i and target position j, both centred by each channel's
+    mean over the image's own target map, s(i, j) is the softmax over j of -d(i, j) / (bandwidth (min_j d(i, j) + eps)),
+    m(j) the largest s(i, j) over i, and the loss -log(sum_j m(j) / Z), averaged over the batch. Z counts the target
+    positions without a mask, the sample's generated positions with one. Either way the loss is 0 for a perfect match
+    and at most the logarithm that `log_positions` returns. A sample without generated positions counts as 0. One layer,
+    unweighted.
+
+    Above `max_positions` the generated and the target positions of each sample are drawn from `rng`, independently.
+    `chunk` generated positions are compared at a time: memory grows with chunk x target positions. No gradient flows to
+    the target. Computed in float32 (float64 stays), whatever autocast says.
+
+    Source: Wang et al. 2018, section 3.2, with distances as in the authors' TensorFlow release (bandwidth 0.5, eps
+    1e-5): the printed ratio of similarities is not 0 at a perfect match and hardly moves. The release's exp(1 /
+    bandwidth), a constant factor, cancels. Like the release and unlike the article, no target patch is left out of the
+    softmax. Differs: the release centres by the mean over the batch too, which ties an image's loss to its neighbours.
+    Diverse matches cost less than matches that are all one patch; one sentence of the article says the reverse.
+
+    Raises: InpaintError for maps or a mask of the wrong shape, numbers out of range, or a missing `rng`.
+    """
+    if not bandwidth > 0 or not eps > 0:
+        raise InpaintError(f"bandwidth {bandwidth} and eps {eps}: both must be above 0")
+    losses = []
+    with torch.autocast(generated.device.type, enabled=False):
+        for rows, columns in _pairs(generated, target, mask, max_positions, rng, chunk):
+            count = len(columns if mask is None else rows)
+            losses.append(_StreamedIdMrf.apply(rows, columns, count, bandwidth, eps, chunk) if count else rows.sum())
+        return torch.stack(losses).mean()
+
+
+def nearest_neighbour_loss(
+    generated: Tensor,
+    target: Tensor,
+    mask: Tensor | None = None,
+    *,
+    max_positions: int | None = None,
+    rng: torch.Generator | None = None,
+    chunk: int = 512,
+) -> Tensor:
+    """1 - the highest cosine similarity of a generated position to any target position: the rival of the ID-MRF loss.
+
+    Averaged over each sample's generated positions, then over the batch; range [0, 2]. Centring, mask, sampling,
+    precision and errors as in `id_mrf_loss`; a sample without generated positions counts as 0. Nothing keeps all
+    positions from matching the same target patch, which shows as repeated texture.
+
+    Source: Wang et al. 2018, figure 3, where it is the comparison without diversity.
+    """
+    losses = []
+    with torch.autocast(generated.device.type, enabled=False):
+        for rows, columns in _pairs(generated, target, mask, max_positions, rng, chunk):
+            with torch.no_grad():
+                nearest = [torch.mm(part, columns.t()).argmax(1) for part in rows.split(chunk)]
+            similarity = (rows * columns[torch.cat(nearest)]).sum(1)
+            losses.append((1 - similarity).mean() if len(rows) else rows.sum())
+        return torch.stack(losses).mean()
+
+
+def log_positions(generated: Tensor, mask: Tensor | None = None, *, max_positions: int | None = None) -> Tensor:
+    """The largest value `id_mrf_loss` can take: log of the generated positions, averaged over the batch.
+
+    Divide by it to compare layers, sizes and holes in [0, 1]. At least log 2, so that one may divide even where no
+    sample has more than one position (the loss is 0 there).
+    """
+    _check(generated, generated, mask, max_positions, 1)
+    count = _in_hole(generated, mask).flatten(1).sum(1).clamp(min=1, max=max_positions)
+    return count.to(_working_type(generated)).log().mean().clamp_min(log(2))
+
+
+# --- Positions and their directions ----------------------------------------------------------------------------------
+
+
+def _check(generated: Tensor, target: Tensor, mask: Tensor | None, max_positions: int | None, chunk: int) -> None:
+    """Refuse what cannot be compared."""
+    shape = tuple(generated.shape)
+    if len(shape) != 4 or 0 in shape or not generated.is_floating_point():
+        raise InpaintError(
+            f"generated features of shape {shape} and type {generated.dtype}: expected a float tensor (N, C, H, W)"
+        )
+    if target.shape != generated.shape or not target.is_floating_point():
+        raise InpaintError(
+            f"target features of shape {tuple(target.shape)} and type {target.dtype}: expected a float tensor of the "
+            f"generated features' shape {shape}; take both from the same layer and size of image"
+        )
+    if mask is not None and (mask.ndim != 4 or mask.shape[:2] != (shape[0], 1) or 0 in mask.shape):
+        raise InpaintError(
+            f"mask of shape {tuple(mask.shape)} for features of shape {shape}: expected ({shape[0]}, 1, h, w), the "
+            "image's mask, 1 = missing"
+        )
+    if chunk < 1 or (max_positions is not None and max_positions < 1):
+        raise InpaintError(f"chunk {chunk} and max_positions {max_positions}: both must be 1 or more")
+
+
+def _in_hole(generated: Tensor, mask: Tensor | None) -> Tensor:
+    """Which positions of the map are generated, bool (N, H, W): all of them without a mask."""
+    n, _, height, width = generated.shape
+    if mask is None:
+        return torch.ones(n, height, width, dtype=torch.bool, device=generated.device)
+    return F.adaptive_avg_pool2d(mask.to(generated.device, torch.float32), (height, width))[:, 0] > 0.5
+
+
+def _working_type(features: Tensor) -> torch.dtype:
+    return torch.float64 if features.dtype == torch.float64 else torch.float32
+
+
+def _pairs(
+    generated: Tensor,
+    target: Tensor,
+    mask: Tensor | None,
+    max_positions: int | None,
+    rng: torch.Generator | None,
+    chunk: int,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """For every sample the unit vectors of its generated positions (n, C) and of its target positions (m, C)."""
+    _check(generated, target, mask, max_positions, chunk)
+    holes = None if mask is None else _in_hole(generated, mask).flatten(1)
+    kind = _working_type(generated)
+    for i, (made, wanted) in enumerate(zip(generated, target.detach(), strict=True)):
+        rows, columns = (features.flatten(1).t().to(kind).contiguous() for features in (made, wanted))
+        mean = columns.mean(0)  # of the whole map, whichever positions are compared
+        if holes is not None:
+            rows = rows[holes[i]]
+        rows, columns = (_directions(mean, _sample(part, max_positions, rng)) for part in (rows, columns))
+        yield rows, columns
+
+
+def _sample(positions: Tensor, max_positions: int | None, rng: torch.Generator | None) -> Tensor:
+    """At most `max_positions` of the rows of (n, C), drawn without replacement."""
+    if max_positions is None or len(positions) <= max_positions:
+        return positions
+    if rng is None:
+        raise InpaintError(
+            f"{len(positions)} positions with max_positions {max_positions} and no rng: give the torch.Generator that "
+            "draws them, or a higher max_positions"
+        )
+    drawn = torch.randperm(len(positions), generator=rng, device=rng.device)[:max_positions]
+    return positions[drawn.to(positions.device)]
+
+
+def _directions(mean: Tensor, vectors: Tensor) -> Tensor:
+    """Where the rows of (n, C) lie from `mean`, at length 1; rows too close to it become 0 and pass no gradient."""
+    centred = vectors - mean
+    length = torch.linalg.vector_norm(centred, dim=1, keepdim=True)
+    shortest = (ROUNDING * torch.finfo(mean.dtype).eps * torch.linalg.vector_norm(mean)).clamp_min(SHORTEST)
+    return centred / length.masked_fill(length < shortest, inf)
+
+
+# --- The loss of one sample, a chunk of generated positions at a time ------------------------------------------------
+
+
+class _StreamedIdMrf(torch.autograd.Function):
+    """-log(sum_j m(j) / count) of unit vectors, and its gradient to the generated ones, in one sweep over them.
+
+    Nothing of the size generated x target is kept. Write l(i, j) for the softmax's argument, a(i) for 1 / (bandwidth
+    (min_j d(i, j) + eps)) and W(i) for the target positions whose largest s row i holds. With M = sum_j m(j), and the
+    dependence of a(i) on the nearest target position n(i) included, the gradient of row i is
+
+        a(i) / 2M [ r(i) sum_j s(i, j) t(j) - sum_W m(j) t(j) + bandwidth (r(i) sum_j s(i, j) l(i, j) - sum_W m(j)
+        l(i, j)) t(n(i)) ],   r(i) = sum_W m(j).
+
+    The first sum of each difference is taken while the row is at hand, for those rows that hold a maximum so far; the
+    second needs no more than the maxima. So the backward pass only scales.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, generated: Tensor, target: Tensor, count: int, bandwidth: float, eps: float, chunk: int
+    ) -> Tensor:
+        """The loss; keeps the gradient, which is as large as `generated`, when one is needed."""
+        maxima, gradient = _sweep(generated, target, bandwidth, eps, chunk, ctx.needs_input_grad[0])
+        if gradient is not None:
+            ctx.save_for_backward(gradient)
+        return -(maxima.sum() / count).log()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        """The kept gradient times what comes from above."""
+        (gradient,) = ctx.saved_tensors
+        return gradient * upstream[0], None, None, None, None, None
+
+
+def _sweep(
+    generated: Tensor, target: Tensor, bandwidth: float, eps: float, chunk: int, with_gradient: bool
+) -> tuple[Tensor, Tensor | None]:
+    """The maxima m, one a target position, and the gradient of -log(sum m) to `generated`, or None in its place."""
+    rows, columns = len(generated), len(target)
+    maxima, their_logits = target.new_zeros(2, columns)
+    holder = torch.zeros(columns, dtype=torch.long, device=target.device)
+    steepness, mean_logit = target.new_zeros(2, rows)
+    nearest = torch.zeros(rows, dtype=torch.long, device=target.device)
+    mean_target = torch.zeros_like(generated)
+    buffers = target.new_empty(2, min(chunk, rows), columns)
+    for start in range(0, rows, chunk):
+        part = generated[start : start + chunk]
+        logits, weights, steep = _relative_softmax(part, target, bandwidth, eps, buffers[:, : len(part)])
+        exceeded, values, at = _exceeding(weights, maxima)
+        maxima[exceeded] = values
+        if not with_gradient:
+            continue
+        steepness[start : start + chunk] = steep[:, 0]
+        their_logits[exceeded], holder[exceeded] = logits[at, exceeded], at + start
+        held = at.unique()  # rows that hold no maximum now will not hold one later
+        mean_logit[start + held] = logits.mul_(weights).sum(1)[held]
+        kept = torch.index_select(weights, 0, held, out=logits[: len(held)])
+        nearest[start + held] = kept.argmax(1)
+        mean_target[start + held] = torch.mm(kept, target)
+    if not with_gradient:
+        return maxima, None
+    held_sum, held_logit = target.new_zeros(2, rows)
+    held_sum.index_add_(0, holder, maxima)
+    held_logit.index_add_(0, holder, maxima * their_logits)
+    gradient = mean_target.mul_(held_sum[:, None]).index_add_(0, holder, maxima[:, None] * target, alpha=-1)
+    gradient.addcmul_(target[nearest], (held_sum * mean_logit - held_logit)[:, None], value=bandwidth)
+    return maxima, gradient.mul_((steepness / (2 * maxima.sum()))[:, None])
+
+
+def _relative_softmax(
+    rows: Tensor, target: Tensor, bandwidth: float, eps: float, buffers: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The softmax's arguments l and values s, both (rows, targets), written into `buffers`, and a, (rows, 1)."""
+    logits, weights = buffers
+    torch.mm(rows, target.t(), out=logits)
+    logits.sub_(1).clamp_(max=0)  # -2 d; rounding may lift a similarity above 1
+    steepness = 1 / (bandwidth * (eps - logits.amax(1, keepdim=True) / 2))
+    logits.mul_(steepness / 2)
+    return logits, torch.softmax(logits, 1, out=weights), steepness
+
+
+def _exceeding(weights: Tensor, maxima: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The columns of `weights` with a value above the maximum so far: which, that value, and the row it stands in.
+
+    The same as the largest value of each column and its row, in stages: on a CPU PyTorch looks for a row's number
+    along the first dimension without vector instructions, which would cost more than the softmax.
+    """
+    block = BLOCK if len(weights) % BLOCK == 0 else 1
+    values, blocks = weights.unflatten(0, (-1, block)).amax(1).max(0)
+    columns = (values > maxima).nonzero()[:, 0]
+    rows = blocks[columns] * block + torch.arange(block, device=weights.device)[:, None]
+    row = rows[0] + weights[rows, columns].argmax(0)
+    return columns, values[columns], row
