@@ -173,7 +173,7 @@ def light_fill(spec: dict[str, Any]) -> Callable[[], "NDArray[Any]"]:
     """The light engine on a frame, or on the photo's crop as the network gets it."""
     from inpaintkit.filling.engines import open_engine
 
-    engine = open_engine(spec["onnx"], threads=spec["threads"])
+    engine = open_engine(spec["onnx"], "onnx", threads=spec["threads"])
     if spec["case"] == "photo":
         image, hole = prepare_working_frame(engine.working_size)
     else:
@@ -196,7 +196,7 @@ def photo_fill(spec: dict[str, Any]) -> Callable[[], "NDArray[Any]"]:
     """`Inpainter` on the photo in memory, or on the hole's crop alone."""
     from inpaintkit import Inpainter
 
-    inpainter = Inpainter(spec["onnx"], threads=spec["threads"])
+    inpainter = Inpainter(spec["onnx"], "onnx", threads=spec["threads"])
     if spec["variant"] == "crop":
         pixels, hole, _ = prepare_crop(inpainter.engine.working_size)
     else:
@@ -437,7 +437,7 @@ def compare_with_aims(cases: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 
 def conditions(threads: int | None) -> dict[str, Any]:
     """The machine and the versions, as far as they are known without loading anything."""
-    packages = ("inpaintkit", "numpy", "opencv-python-headless", "onnxruntime", "torch")
+    packages = ("inpaintkit", "numpy", "opencv-python-headless", "onnxruntime", "openvino", "torch")
     versions = {"python": platform.python_version()}
     for package in packages:
         try:

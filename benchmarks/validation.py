@@ -1,6 +1,6 @@
 """Hole L1, hole PSNR and sharpness of several methods on the same photos and masks, by hole area.
 
-    python benchmarks/validation.py --images PHOTOS.tar --masks MASKS.tar --methods default,telea,ns
+    python benchmarks/validation.py --images PHOTOS.tar --masks MASKS.tar --methods default,telea,ns [--features own]
 
 Protocol. Photos are sorted by name, their short side is resized to `--size` by Pillow's Lanczos filter and the centre
 is cropped; masks are sorted by name and resized by nearest neighbour; photo i gets mask i mod (number of masks). Every
@@ -50,6 +50,10 @@ DEFINITIONS = {
     "hole_psnr": "10 log10(255^2 / mean squared error over missing pixels and channels) per photo, in dB",
     "sharpness": "sum of squares of the Laplacian (3 x 3, four neighbours, of the Rec. 601 luma) at the missing pixels "
     "of the composite over the same of the photo, per photo; photos that are flat in the hole are left out",
+    "texture": "ID-MRF from the hole of the composite to the whole photo over log N, the mean of relu3_2 and relu4_2, "
+    "per photo: 0 says that the photo's own patches are there, each used; 1 that nothing matches",
+    "feature_distance": "1 minus the cosine of composite's and photo's features at the same place, each less the "
+    "photo's mean, over the hole's positions, the mean of relu3_2 and relu4_2, per photo",
     "interval": f"95 % percentile bootstrap of the mean over photos, {RESAMPLES} resamples, seed {SEED}",
 }
 
@@ -63,9 +67,15 @@ class Case:
     hole: Hole
 
 
+FEATURE_MEASURES = ("texture", "feature_distance")
+
+
 @dataclass(frozen=True)
 class Score:
-    """How one method filled one photo. `sharpness` is NaN where the photo is flat in the hole."""
+    """How one method filled one photo. `sharpness` is NaN where the photo is flat in the hole.
+
+    The feature measures are NaN where no features were asked for, or the hole is thinner than a feature position.
+    """
 
     photo: str
     hole_ratio: float
@@ -73,6 +83,8 @@ class Score:
     hole_psnr: float
     sharpness: float
     known_changed: int
+    texture: float = math.nan
+    feature_distance: float = math.nan
 
 
 # --- The metrics -----------------------------------------------------------------------------------------------------
@@ -127,7 +139,42 @@ def bootstrap_interval(values: NDArray[np.float64], rng: np.random.Generator) ->
     return float(low), float(high)
 
 
-def score(case: Case, filled: Pixels) -> Score:
+class FeatureJudge:
+    """Compares composites and photos by the features of one network; needs the training side of the package."""
+
+    def __init__(self, weights: str) -> None:
+        from inpaintkit.features import load_features
+
+        self.network = load_features(weights)
+        self.source = self.network.source
+
+    def __call__(self, case: Case, filled: Pixels) -> dict[str, float]:
+        """`texture` and `feature_distance` of one composite."""
+        import torch
+        import torch.nn.functional as F
+
+        from inpaintkit.losses.id_mrf import id_mrf_loss, log_positions
+
+        mask = torch.from_numpy(case.hole)[None, None].float()
+        texture, distance = [], []
+        with torch.inference_mode():
+            ours, theirs = (
+                self.network(torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255)
+                for pixels in (filled, case.truth)
+            )
+            for name, target in theirs.items():
+                inside = F.adaptive_avg_pool2d(mask, target.shape[2:])[0, 0] > 0.5
+                if inside.sum() < 2:
+                    return {}
+                ceiling = log_positions(target, mask)
+                texture.append(float(id_mrf_loss(ours[name], target, mask) / ceiling))
+                centre = target.mean((2, 3), keepdim=True)
+                alike = F.cosine_similarity(ours[name] - centre, target - centre)[0]
+                distance.append(float(1 - alike[inside].mean()))
+        return {"texture": float(np.mean(texture)), "feature_distance": float(np.mean(distance))}
+
+
+def score(case: Case, filled: Pixels, judge: FeatureJudge | None = None) -> Score:
     """All measures of one composite."""
     return Score(
         photo=case.name,
@@ -136,6 +183,7 @@ def score(case: Case, filled: Pixels) -> Score:
         hole_psnr=hole_psnr(case.truth, filled, case.hole),
         sharpness=sharpness(case.truth, filled, case.hole),
         known_changed=known_pixels_changed(case.truth, filled, case.hole),
+        **(judge(case, filled) if judge is not None else {}),
     )
 
 
@@ -212,13 +260,17 @@ def fill(engine: Engine, case: Case) -> Pixels:
 
 
 def run_method(
-    engine: Engine, cases: Sequence[Case], keep: Sequence[int], progress: Callable[[int], None]
+    engine: Engine,
+    cases: Sequence[Case],
+    keep: Sequence[int],
+    progress: Callable[[int], None],
+    judge: FeatureJudge | None = None,
 ) -> tuple[list[Score], dict[int, Pixels]]:
     """One method's scores on all photos, and its composites of those whose index is in `keep`."""
     scores, kept = [], {}
     for index, case in enumerate(cases):
         filled = fill(engine, case)
-        scores.append(score(case, filled))
+        scores.append(score(case, filled, judge))
         if index in keep:
             kept[index] = filled
         progress(index + 1)
@@ -246,6 +298,9 @@ def summarise(scores: Sequence[Score]) -> dict[str, Any]:
         "mean": float(ratios.mean()) if ratios.size else None,
         "photos": int(ratios.size),
     }
+    for measure in FEATURE_MEASURES:
+        found = [value for each in scores if math.isfinite(value := getattr(each, measure))]
+        row[measure] = float(np.mean(found)) if found else None
     row["known_changed"] = sum(each.known_changed for each in scores)
     return row
 
@@ -293,14 +348,17 @@ def markdown(report: dict[str, Any]) -> str:
         f"Hole metrics at {size} x {size}, {inputs['images']['used']} photos of {inputs['images']['file']}, masks of "
         f"{inputs['masks']['file']}; means with 95 % bootstrap intervals over photos.",
         "",
-        "| method | hole area | photos | hole L1, % | hole PSNR, dB | sharpness, median (mean) | known changed |",
-        "|---|---|---|---|---|---|---|",
+        "| method | hole area | photos | hole L1, % | hole PSNR, dB | sharpness, median (mean) | texture | feature "
+        "distance | known changed |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, method in report["methods"].items():
         for area, row in method["rows"].items():
             lines.append(
                 f"| {name} | {area} | {row['photos']} | {_interval(row['hole_l1'])} | {_interval(row['hole_psnr'])} | "
-                f"{_ratio(row['sharpness'])} | {row['known_changed']} |"
+                f"{_ratio(row['sharpness'])} | "
+                + " | ".join("-" if row[name] is None else f"{row[name]:.3f}" for name in FEATURE_MEASURES)
+                + f" | {row['known_changed']} |"
             )
     if report["against_classical"]:
         lines += [
@@ -313,6 +371,7 @@ def markdown(report: dict[str, Any]) -> str:
         lines.append(f"| {row['method']} | {row['against']} | {unit} | {row['area']} | {_interval(row, '+.2f')} |")
     lines += ["", *(f"- {name}: {text}." for name, text in DEFINITIONS.items())]
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    lines.append(f"- features: {report['features'] or 'not asked for'}.")
     lines.append(f"- versions: {versions}.")
     hashes = [(entry["file"], entry["sha256"]) for entry in inputs.values()]
     hashes += [pair for method in report["methods"].values() for pair in method["weights_sha256"].items()]
@@ -409,6 +468,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--methods", default=METHODS, help=f"names, FILE.onnx or RUN, by comma (default {METHODS})")
     parser.add_argument("--size", type=int, default=256, help="side of the frame in pixels (default 256)")
     parser.add_argument("--limit", type=int, help="only the first N photos")
+    parser.add_argument("--features", help="also compare features: own, imagenet or a file (needs the train extra)")
     parser.add_argument("--sheet", type=Path, help="write a picture sheet here, outside the project")
     parser.add_argument("--json", type=Path, help="write everything here, every photo's scores included")
     parser.add_argument("--markdown", type=Path, help="write the tables here too")
@@ -427,18 +487,20 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     labels = [method_label(method) for method in methods]
     if not methods or len(set(labels)) < len(labels):
         raise UsageError(f"--methods is '{given.methods}', expected one or more, each of another name")
-    engines = {label: open_engine(method) for label, method in zip(labels, methods, strict=True)}
+    engines = {label: open_engine(method, precision="float32") for label, method in zip(labels, methods, strict=True)}
+    judge = FeatureJudge(given.features) if given.features else None
     cases = read_cases(given.images, given.masks, given.size, given.limit)
     rows = sheet_rows(cases) if given.sheet else []
     scores, fills = {}, {}
     for label, engine in engines.items():
-        scores[label], fills[label] = run_method(engine, cases, rows, _progress(label, len(cases)))
+        scores[label], fills[label] = run_method(engine, cases, rows, _progress(label, len(cases)), judge)
     if given.sheet:
         draw_sheet(cases, rows, fills, given.sheet)
     return {
         "size": given.size,
         "definitions": DEFINITIONS,
         "versions": versions(),
+        "features": judge.source if judge is not None else None,
         "inputs": {
             "images": {"file": given.images.name, "sha256": file_sha256(given.images), "used": len(cases)},
             "masks": {"file": given.masks.name, "sha256": file_sha256(given.masks)},

@@ -42,6 +42,16 @@ TINY_UNET = (
     "schedule.discriminator_steps=3",
     "schedule.joint_steps=4",
 )
+TINY_GMCNN = (
+    *TINY,
+    "training.batch=2",
+    "generator.width=4",
+    "critics.width=4",
+    "features.weights=own",
+    "schedule.reconstruction_steps=2",
+    "schedule.adversarial_steps=2",
+    "schedule.n_critic=2",
+)
 
 
 def draw(height: int, width: int, seed: int) -> np.ndarray:
@@ -86,7 +96,9 @@ def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_overrides() -> dict[str, tuple[str, ...]]:
     """Shipped recipe name -> `section.key=value` overrides that make it a matter of seconds."""
-    return {"glcic": TINY_GLCIC, "glcic_small": TINY_GLCIC, "unet": TINY_UNET}
+    glcic = dict.fromkeys(("glcic", "glcic_small"), TINY_GLCIC)
+    gmcnn = dict.fromkeys(("gmcnn", "gmcnn_small", "gmcnn_free_form", "gmcnn_release"), TINY_GMCNN)
+    return {**glcic, **gmcnn, "unet": TINY_UNET}
 
 
 @pytest.fixture(scope="session")

@@ -68,3 +68,10 @@ def test_batches_before_is_what_the_steps_consume_one_by_one():
 def test_a_phase_names_the_networks_it_trains():
     assert A.trained == {"generator"}
     assert C.trained == {"critic", "generator"}
+
+
+def test_what_is_watched_takes_no_batch_and_trains_nothing():
+    watching = Phase("watching", 2, (Update("critic", {"y": 1.0}, 5), Update("generator", {"x": 1.0}, watched=("z",))))
+    assert (watching.batches_per_step, watching.trained) == (B.batches_per_step, B.trained)
+    assert watching.updates[1].losses == {"x": 1.0}
+    assert A.updates[0].watched == ()  # nothing, unless said

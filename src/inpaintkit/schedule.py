@@ -12,12 +12,14 @@ class Update:
     """One optimiser step within a training step: which network moves, and the weighted losses that move it.
 
     `fresh_batches` = 0: one step on the training step's own batch, shared with the other updates. n > 0: n steps,
-    each on a batch that nothing else sees (the n_critic of Wasserstein critics).
+    each on a batch that nothing else sees (the n_critic of Wasserstein critics). `watched`: quantities of the
+    objective that are logged beside the losses and move nothing.
     """
 
     network: str
     losses: Mapping[str, float]
     fresh_batches: int = 0
+    watched: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

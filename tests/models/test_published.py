@@ -145,6 +145,28 @@ def test_numbers_that_build_no_network_are_refused(arguments):
         build_generator({"model": "glcic", "arguments": arguments})
 
 
+@pytest.mark.parametrize(
+    "arguments", [{"width": 4, "kernels": [7, 5, 4]}, {"width": 1}, {"width": 4, "kernels": 5}, {"columns": 4}]
+)
+def test_numbers_that_build_no_columns_are_refused(arguments):
+    with pytest.raises(ModelError, match="gmcnn") as error:
+        build_generator({"model": "gmcnn", "arguments": arguments})
+    assert "\n" not in str(error.value)
+
+
+def test_columns_are_built_as_the_description_says(tmp_path):
+    """Lists of a file become the tuple of kernels; both names build one class."""
+    path = tmp_path / "columns.safetensors"
+    written = GENERATORS["gmcnn"](width=4, kernels=(3, 1, 5))
+    description = {"model": "gmcnn", "arguments": {"width": 4, "kernels": [3, 1, 5]}}
+    save_generator(path, written.state_dict(), description, half=False)
+    read, _ = load_generator(path)
+    assert {k: t.shape for k, t in read.state_dict().items()} == {k: t.shape for k, t in written.state_dict().items()}
+    fixed = build_generator({"model": "gmcnn_fixed", "arguments": {"width": 4}}).state_dict()
+    five = GENERATORS["gmcnn"](width=4, kernels=(5, 5, 5)).state_dict()
+    assert {k: t.shape for k, t in fixed.items()} == {k: t.shape for k, t in five.items()}
+
+
 def test_weights_of_another_width_are_refused(tmp_path):
     path = tmp_path / "wide.safetensors"
     save_generator(path, _tensors(), {**DESCRIPTION, "arguments": {"width": 8}}, half=True)

@@ -1,7 +1,10 @@
 """Recipes: the shipped ones hold, a wrong key or value is one line with the way out, the hash is of values alone."""
 
 import copy
+import json
+import re
 import tomllib
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +33,7 @@ def _one_line(error: pytest.ExceptionInfo[RecipeError]) -> str:
 
 
 def test_the_shipped_recipes_are_named():
-    assert {"glcic", "glcic_small", "unet"} <= set(ALL)
+    assert {"glcic", "glcic_small", "gmcnn", "gmcnn_free_form", "gmcnn_release", "gmcnn_small", "unet"} <= set(ALL)
     assert {path.stem for path in FOLDER.glob("*.toml")} == set(ALL)
 
 
@@ -48,12 +51,21 @@ def test_a_shipped_recipe_is_valid_and_its_networks_can_be_built(name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_shipped_recipe_is_complete(name):
-    """A reader sees every number of the networks and of the schedule in the file itself."""
+    """A reader sees every number of the networks, the schedule and the losses in the file itself."""
     recipe, values = read_recipe(name), _values(name)
-    assert {part: set(arguments) for part, arguments in recipe.parts.items()} == {
-        part: set(values[part]) for part in recipe.parts
-    }
+    for sections in (recipe.parts, recipe.frozen):
+        assert {part: set(numbers) for part, numbers in sections.items()} == {p: set(values[p]) for p in sections}
     assert set(values["schedule"]) == set(recipe.schedule)
+    assert set(values.get("objective", {})) == set(recipe.objective)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_recipe_can_be_written_down_and_read_again(name):
+    """As a checkpoint does it, with a number that is not finite among others."""
+    recipe = read_recipe(name)
+    plain = json.loads(json.dumps(recipe.plain()))
+    assert check_recipe(plain) == recipe
+    assert check_recipe(plain).sha256 == recipe.sha256
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -88,7 +100,79 @@ def test_our_own_recipe_uses_adam_and_says_its_batch():
     assert "batch" in _values("glcic_small")["training"]
 
 
-@pytest.mark.parametrize(("name", "millions"), [("glcic_small", 1.5), ("unet", 5.66)])
+GMCNN = ["gmcnn", "gmcnn_free_form", "gmcnn_release"]
+
+
+def _weights(name: str, *overrides: str) -> dict[tuple[str, str], dict[str, float]]:
+    """(phase, network) -> its losses and their weights."""
+    return {(p.name, u.network): dict(u.losses) for p in read_recipe(name, overrides).phases() for u in p.updates}
+
+
+def test_the_recipe_of_the_gmcnn_article():
+    """L_c + lambda_mrf L_mrf + lambda_adv L_adv; the known region's term is the releases'."""
+    assert _weights("gmcnn") == {
+        ("reconstruction", "generator"): {"confidence_l1": 1.0},
+        ("adversarial", "critics"): {"wasserstein": 1.0, "gradient_penalty": 10.0},
+        ("adversarial", "generator"): {"confidence_l1": 1.0, "id_mrf": 0.02, "adversarial": 0.001},
+    }
+    numbers = read_recipe("gmcnn").objective
+    assert {name: numbers[name] for name in ("kernel_size", "sigma", "iterations")} == {
+        "kernel_size": 64,
+        "sigma": 40.0,
+        "iterations": 7,
+    }
+
+
+def test_the_recipe_of_the_gmcnn_release():
+    assert _weights("gmcnn_release") == {
+        ("reconstruction", "generator"): {"confidence_l1": 1.4, "known_l1": 1.2},
+        ("adversarial", "critics"): {"hinge": 1.0},
+        ("adversarial", "generator"): {"confidence_l1": 1.4, "known_l1": 1.2, "id_mrf": 0.05, "adversarial": 0.001},
+    }
+    numbers = read_recipe("gmcnn_release").objective
+    assert (numbers["kernel_size"], numbers["sigma"], numbers["iterations"]) == (65, inf, 7)  # a box
+
+
+def test_free_form_holes_differ_in_holes_and_kernel_alone():
+    assert _weights("gmcnn_free_form") == _weights("gmcnn")
+    free, boxes = (read_recipe(name) for name in ("gmcnn_free_form", "gmcnn"))
+    assert free.objective == {**boxes.objective, "kernel_size": "auto"}
+    assert free.data.holes == ("free_form",)
+    assert (free.parts, free.schedule, free.optimiser) == (boxes.parts, boxes.schedule, boxes.optimiser)
+
+
+@pytest.mark.parametrize("name", GMCNN)
+def test_what_all_gmcnn_recipes_share(name):
+    recipe = read_recipe(name)
+    critics = next(u for p in recipe.phases() for u in p.updates if u.network == "critics")
+    assert critics.fresh_batches == 5
+    assert [phase.name for phase in recipe.phases()] == ["reconstruction", "adversarial"]
+    assert recipe.parts["generator"] == {"width": 32, "kernels": (7, 5, 3)}
+    assert (recipe.data.size, recipe.parts["critics"]) == (256, {"width": 64})
+    for section in recipe.optimiser.values():
+        assert (section.name, section.lr, section.betas) == ("adam", 1e-4, (0.5, 0.9))
+
+
+def test_the_small_gmcnn_needs_no_download():
+    recipe = read_recipe("gmcnn_small")
+    assert recipe.frozen == {"features": {"weights": "own"}}
+    assert _weights("gmcnn_small") == _weights("gmcnn")
+
+
+@pytest.mark.parametrize(("name", "commands"), [("gmcnn", 4), ("gmcnn_small", 4), ("gmcnn_release", 1)])
+def test_the_ablations_that_a_recipe_names_are_valid(name, commands):
+    """Every command in its comments, its --set taken together."""
+    lines = (FOLDER / f"{name}.toml").read_text(encoding="utf-8").splitlines()
+    comments = " ".join(line.lstrip("# ") for line in lines if line[:1] == "#")
+    told = [re.findall(r'--set "?([\w.]+=(?:\[.*?\]|[\w.-]+))', part) for part in re.split(r"\||;|, or ", comments)]
+    told = [settings for settings in told if settings]
+    assert len(told) == commands
+    for settings in told:
+        # the release's comment tells how `gmcnn` becomes the other release
+        assert read_recipe("gmcnn" if name == "gmcnn_release" else name, settings) != read_recipe(name)
+
+
+@pytest.mark.parametrize(("name", "millions"), [("glcic_small", 1.5), ("unet", 5.66), ("gmcnn_small", 1.77)])
 def test_the_size_that_a_recipe_tells_is_the_networks(name, millions):
     recipe = read_recipe(name)
     with torch.device("meta"):
@@ -172,6 +256,40 @@ def test_the_size_of_the_discriminators_is_that_of_the_data_and_no_key_of_theirs
         read_recipe("glcic", ["discriminators.size=128"])
 
 
+@pytest.mark.parametrize(
+    ("override", "given", "nearest"),
+    [
+        ("objective.sigmo=3.0", "sigmo", "sigma"),
+        ("objective.kernel=64", "kernel", "kernel_size"),
+        ("objective.batch=3", "batch", None),
+        ("objective.rng=3", "rng", None),
+        ("objective.networks=3", "networks", None),
+        ("features.weight='own'", "weight", "weights"),
+        ("features.progress=3", "progress", None),
+        ("feature.weights='own'", "feature", "features"),
+        ("schedule.id_mfr=0.02", "id_mfr", "id_mrf"),
+        ("schedule.hinge=1.0", "hinge", None),
+        ("optimiser.features.lr=1e-4", "features", None),
+        ("generator.kernel=[7,5,3]", "kernel", "kernels"),
+    ],
+)
+def test_an_unknown_key_of_gmcnn_names_the_nearest(override, given, nearest):
+    with pytest.raises(RecipeError) as error:
+        read_recipe("gmcnn", [override])
+    message = _one_line(error)
+    assert f"'{given}'" in message
+    assert "valid are" in message
+    if nearest:
+        assert f"did you mean '{nearest}'?" in message
+
+
+@pytest.mark.parametrize("override", ["features.weights='own'", "objective.sigma=40.0"])
+def test_a_system_without_features_or_numbers_of_its_losses_takes_none(override):
+    with pytest.raises(RecipeError) as error:
+        read_recipe("glcic", [override])
+    assert override.partition("=")[0].partition(".")[0] in _one_line(error)
+
+
 # --- wrong values ---
 
 
@@ -216,6 +334,72 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_key(override, place):
     assert place in message
     given = override.partition("=")[2]
     assert given[0] == "[" or given[:3] in message
+
+
+@pytest.mark.parametrize(
+    ("override", "place"),
+    [
+        ("objective.kernel_size=0", "objective.kernel_size"),
+        ("objective.kernel_size=-64", "objective.kernel_size"),
+        ("objective.kernel_size=6.5", "objective.kernel_size"),
+        ("objective.kernel_size='large'", "objective.kernel_size"),
+        ("objective.kernel_size=1", "objective.kernel_size"),
+        ("objective.sigma=0.0", "objective.sigma"),
+        ("objective.sigma=-40.0", "objective.sigma"),
+        ("objective.sigma=nan", "objective.sigma"),
+        ("objective.sigma=-inf", "objective.sigma"),
+        ("objective.sigma=wide", "objective.sigma"),
+        ("objective.sigma=true", "objective.sigma"),
+        ("objective.iterations=0", "objective.iterations"),
+        ("objective.iterations=2.5", "objective.iterations"),
+        ("objective.gamma=0.0", "objective.gamma"),
+        ("objective.gamma=1.5", "objective.gamma"),
+        ("objective.gamma=inf", "objective.gamma"),
+        ("objective.gamma=nan", "objective.gamma"),
+        ("objective.max_positions=0", "objective.max_positions"),
+        ("objective=3", "objective"),
+        ("schedule.confidence_l1=-1.0", "schedule.confidence_l1"),
+        ("schedule.id_mrf=nan", "schedule.id_mrf"),
+        ("schedule.id_mrf=inf", "schedule.id_mrf"),
+        ("schedule.adversarial=-0.001", "schedule.adversarial"),
+        ("schedule.gradient_penalty=inf", "schedule.gradient_penalty"),
+        ("schedule.n_critic=0", "schedule.n_critic"),
+        ("schedule.reconstruction_steps=-1", "schedule.reconstruction_steps"),
+        ("features.weights=3", "features.weights"),
+        ("features=own", "features"),
+        ("generator.width=0", "generator.width"),
+        ("generator.width=1", "generator.width"),
+        ("generator.kernels=[7,5]", "generator.kernels"),
+        ("generator.kernels=[7,5,3,3]", "generator.kernels"),
+        ("generator.kernels=[7,5,4]", "generator.kernels"),
+        ("generator.kernels=[7,5,-3]", "generator.kernels"),
+        ("critics.width=0", "critics.width"),
+    ],
+)
+@pytest.mark.parametrize("recipe", ["gmcnn", "gmcnn_release"])
+def test_a_wrong_number_of_gmcnn_is_refused_by_the_name_of_its_key(recipe, override, place):
+    if override.startswith("schedule.gradient_penalty") and recipe == "gmcnn_release":
+        pytest.skip("the release has no penalty")
+    with pytest.raises(RecipeError) as error:
+        read_recipe(recipe, [override])
+    assert place in _one_line(error)
+
+
+@pytest.mark.parametrize("recipe", GMCNN)
+def test_a_sigma_without_end_is_the_releases_box(recipe):
+    assert read_recipe(recipe, ["objective.sigma=inf"]).objective["sigma"] == inf
+    assert read_recipe(recipe, ["objective.sigma=12.5"]).objective["sigma"] == 12.5
+    assert read_recipe(recipe, ["objective.kernel_size=auto"]).objective["kernel_size"] == "auto"
+
+
+@pytest.mark.parametrize("recipe", GMCNN)
+def test_a_phase_that_would_learn_nothing_is_refused(recipe):
+    nothing = ["schedule.confidence_l1=0.0", "schedule.known_l1=0.0"]
+    with pytest.raises(RecipeError, match=r"phase reconstruction trains generator with every loss at 0") as error:
+        read_recipe(recipe, nothing)
+    _one_line(error)
+    assert read_recipe(recipe, [*nothing, "schedule.discounted_l1=1.0"])
+    assert read_recipe(recipe, [*nothing, "schedule.reconstruction_steps=0"])  # the second phase has other losses
 
 
 def test_an_unknown_hole_shape_names_the_nearest():
@@ -330,6 +514,13 @@ def test_the_hash_does_not_depend_on_the_order_of_keys_or_on_comments(tmp_path):
 )
 def test_the_hash_changes_with_any_value(override):
     assert read_recipe("glcic", [override]).sha256 != read_recipe("glcic").sha256
+
+
+@pytest.mark.parametrize(
+    "override", ["objective.sigma=inf", "objective.kernel_size=auto", "features.weights=own", "schedule.id_mrf=0.2"]
+)
+def test_the_hash_changes_with_the_losses_numbers_and_the_features(override):
+    assert read_recipe("gmcnn", [override]).sha256 != read_recipe("gmcnn").sha256
 
 
 def test_the_hash_is_of_values_not_of_how_they_are_written():

@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from inpaintkit.errors import DataError, InpaintError, ModelError, UsageError
+from inpaintkit.features import OWN, FeatureNetwork
 from inpaintkit.filling.engines import open_engine
+from inpaintkit.models.gmcnn import Generator
 from inpaintkit.models.published import load_generator, read_generator_file, save_generator
 from inpaintkit.recipes import check_recipe, read_recipe
 from inpaintkit.recipes.start import Beginning, start_training
@@ -88,8 +91,9 @@ def test_threads_are_those_asked_for(start, tmp_path):
         torch.set_num_threads(before)
 
 
-def test_the_record_rebuilds_the_recipe(start, tmp_path):
-    beginning = start("glcic", tmp_path)
+@pytest.mark.parametrize("recipe", ["glcic", "gmcnn", "gmcnn_release"])
+def test_the_record_rebuilds_the_recipe(start, tmp_path, recipe):
+    beginning = start(recipe, tmp_path)
     recorded = json.loads(json.dumps(beginning.training.checkpoint().record))
     assert check_recipe(recorded["recipe"]).sha256 == recorded["recipe_sha256"]
     assert {"inpaintkit", "torch", "python"} <= recorded["versions"].keys()
@@ -277,6 +281,118 @@ def test_weights_of_another_system_are_refused_not_left_out_one_by_one(start, ru
 def test_continuing_beyond_the_end_of_the_schedule_is_refused(start, run, tmp_path):
     with pytest.raises(UsageError, match="step 11"):
         start("glcic_small", tmp_path / "new", *AT_64, "schedule.joint_steps=1", init_from=str(run), go_on=True)
+
+
+# --- GMCNN: features that are not trained, two systems of one generator ---
+
+
+@pytest.fixture(scope="module")
+def gmcnn_run(tmp_path_factory, photo_folder, tiny_overrides) -> Path:
+    """A finished run of GMCNN at toy size: 2 steps of reconstruction, 2 adversarial ones. Tests only read here."""
+    out = tmp_path_factory.mktemp("runs") / "gmcnn"
+    recipe = read_recipe("gmcnn", tiny_overrides["gmcnn"])
+    start_training(recipe, str(photo_folder), out, accelerator="cpu").training.run()
+    return out
+
+
+@pytest.fixture(scope="module")
+def other_features(tmp_path_factory) -> Path:
+    """A feature network that has learned nothing."""
+    path = tmp_path_factory.mktemp("weights") / "others.safetensors"
+    torch.manual_seed(0)
+    save_file({name: tensor.half() for name, tensor in FeatureNetwork().state_dict().items()}, path)
+    return path
+
+
+def test_the_features_and_the_losses_numbers_arrive(start, tmp_path, other_features):
+    training = start("gmcnn", tmp_path, f"features.weights={other_features}", "objective.sigma=inf").training
+    source = training.record["features"]
+    assert "others.safetensors" in source
+    assert source == training.description["features"]
+    assert training.objective.keywords == read_recipe("gmcnn", ["objective.sigma=inf"]).objective
+    assert start("gmcnn", tmp_path).training.record["features"] == "own"
+
+
+def test_features_take_nothing_of_the_seed_that_the_networks_start_from(start, tmp_path, other_features):
+    own, other = (start("gmcnn", tmp_path, *w).training for w in ((), (f"features.weights={other_features}",)))
+    for name, network in own.networks.items():
+        assert _different(_weights(network), _weights(other.networks[name])) == set()
+
+
+def test_features_that_are_not_there_are_refused_before_anything_is_written(start, tmp_path):
+    with pytest.raises(ModelError, match=r"gone\.pth") as error:
+        start("gmcnn", tmp_path / "run", "features.weights=gone.pth")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_resuming_with_other_features_says_so(start, gmcnn_run, other_features):
+    notes = start("gmcnn", gmcnn_run, f"features.weights={other_features}", resume=True).notes
+    (note,) = [note for note in notes if note.startswith("the frozen networks are not those this run began with")]
+    assert "features own -> others.safetensors" in note
+    assert any("features.weights own -> " in note for note in notes)  # and the recipe
+    assert start("gmcnn", gmcnn_run, resume=True).notes == ("resumed at step 4",)
+
+
+def test_the_same_path_with_other_weights_in_it_is_other_features(start, tmp_path, other_features):
+    path = tmp_path / "features.safetensors"
+    path.write_bytes(other_features.read_bytes())
+    start("gmcnn", tmp_path / "run", f"features.weights={path}").training.run(time_limit_s=0)
+    path.write_bytes(OWN.read_bytes())
+    notes = start("gmcnn", tmp_path / "run", f"features.weights={path}", resume=True).notes
+    assert [("frozen" in note, "recipe" in note) for note in notes] == [(False, False), (True, False)]
+
+
+def test_a_run_of_gmcnn_is_its_generator_whatever_critics_it_met(start, gmcnn_run, tmp_path):
+    start("gmcnn_release", tmp_path).training.run(time_limit_s=0)
+    for folder in (gmcnn_run, tmp_path):
+        generator, description = load_generator(folder)
+        assert type(generator) is Generator
+        assert description["model"] == "gmcnn"
+        assert description["arguments"]["width"] == 4
+        assert description["features"] == "own"
+    _, first_phase = load_generator(gmcnn_run / "generator-reconstruction.safetensors")
+    assert (first_phase["step"], first_phase["phase"]) == (2, "reconstruction")
+
+
+@pytest.mark.parametrize("recipe", ["gmcnn", "gmcnn_free_form", "gmcnn_release"])
+def test_the_generator_of_one_gmcnn_starts_another(start, gmcnn_run, tmp_path, recipe):
+    beginning = start(recipe, tmp_path / "new", init_from=str(gmcnn_run))
+    saved, _ = newest(gmcnn_run / "checkpoints")
+    networks = beginning.training.networks
+    assert _different(_weights(networks["generator"]), saved.under("ema")) == set()
+    assert [note for note in beginning.notes if note.startswith("generator")] == []
+    if recipe == "gmcnn":
+        assert beginning.notes == ()
+        assert _different(_weights(networks["critics"]), saved.under("networks/critics")) == set()
+    assert beginning.training.run(time_limit_s=0) == "time limit"
+
+
+def test_critics_of_another_kind_start_wholly_anew_and_are_named(start, gmcnn_run, tmp_path):
+    """A layer is taken whole or not at all: no bias without its weight."""
+    beginning = start("gmcnn_release", tmp_path / "new", init_from=str(gmcnn_run))
+    fresh = start("gmcnn_release", tmp_path / "fresh").training.networks["critics"]
+    assert _different(_weights(fresh), _weights(beginning.training.networks["critics"])) == set()
+    assert any(note.startswith("critics: ") for note in beginning.notes)
+
+
+def test_the_first_phases_generator_starts_a_second_phase(start, gmcnn_run, tmp_path):
+    path = gmcnn_run / "generator-reconstruction.safetensors"
+    beginning = start("gmcnn_release", tmp_path / "new", "schedule.reconstruction_steps=0", init_from=str(path))
+    generator = _weights(beginning.training.networks["generator"])
+    assert _different(generator, read_generator_file(path)[0]) == set()
+    assert all(note.startswith("critics: ") for note in beginning.notes)
+    assert beginning.training.run(time_limit_s=0) == "time limit"
+    assert load_generator(tmp_path / "new")[1]["phase"] == "adversarial"
+
+
+@pytest.mark.parametrize("recipe", ["gmcnn", "gmcnn_release"])
+def test_weights_of_another_generator_are_refused_for_gmcnn(start, run, gmcnn_run, tmp_path, recipe):
+    with pytest.raises(ModelError, match=r"weights of glcic, but the recipe trains gmcnn"):
+        start(recipe, tmp_path / "new", init_from=str(run))
+    with pytest.raises(ModelError, match=r"weights of gmcnn, but the recipe trains glcic"):
+        start("glcic_small", tmp_path / "new", init_from=str(gmcnn_run))
+    assert not (tmp_path / "new").exists()
 
 
 # --- a run as a model ---

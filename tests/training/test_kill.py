@@ -49,7 +49,10 @@ Training._update, checkpoint._sync = update, sync
 sys.exit(main(sys.argv[5:]))
 """
 SOURCE = Path(inpaintkit.__file__).resolve().parents[1]
-PRECISION = "training.precision=bf16-mixed"
+SETTINGS = {
+    "glcic_small": ("training.checkpoint_every=2", "training.precision=bf16-mixed"),
+    "gmcnn_small": ("training.checkpoint_every=2", "training.precision=32-true"),
+}
 
 
 def _start(code: str, *arguments: object) -> subprocess.Popen:
@@ -80,30 +83,56 @@ def _kill_at(moment: str, step: int, number: int, sign: Path, command: list[str]
 
 
 @pytest.fixture(scope="module")
-def command(photo_folder, tiny_overrides) -> list[str]:
-    """`inpaintkit train` of GLCIC at toy size, 4 + 3 + 4 steps, a checkpoint every second one; without --out."""
-    settings = [*tiny_overrides["glcic_small"], "training.checkpoint_every=2", PRECISION]
-    options = [part for setting in settings for part in ("--set", setting)]
-    return ["train", "glcic_small", "--data", str(photo_folder), "--accelerator", "cpu", "--threads", "2", *options]
+def command(photo_folder, tiny_overrides):
+    """Recipe -> `inpaintkit train` of it at toy size, a checkpoint every second step; without --out."""
+
+    def of(recipe: str) -> list[str]:
+        settings = [*tiny_overrides[recipe], *SETTINGS[recipe]]
+        options = [part for setting in settings for part in ("--set", setting)]
+        return ["train", recipe, "--data", str(photo_folder), "--accelerator", "cpu", "--threads", "2", *options]
+
+    return of
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory, photo_folder, tiny_overrides) -> Checkpoint:
-    """The end of a run in this process that nothing disturbed."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    out = tmp_path_factory.mktemp("unbroken")
-    recipe = read_recipe("glcic_small", [*tiny_overrides["glcic_small"], "training.checkpoint_every=2", PRECISION])
-    start_training(recipe, str(photo_folder), out, accelerator="cpu").training.run()
-    torch.set_num_threads(before)
-    saved, _ = newest(out / "checkpoints")
-    assert saved is not None
-    return saved
+def unbroken(tmp_path_factory, photo_folder, tiny_overrides):
+    """Recipe -> the end of a run in this process that nothing disturbed."""
+
+    def of(recipe: str) -> Checkpoint:
+        before = torch.get_num_threads()
+        torch.set_num_threads(2)
+        out = tmp_path_factory.mktemp("unbroken")
+        checked = read_recipe(recipe, [*tiny_overrides[recipe], *SETTINGS[recipe]])
+        start_training(checked, str(photo_folder), out, accelerator="cpu").training.run()
+        torch.set_num_threads(before)
+        saved, _ = newest(out / "checkpoints")
+        assert saved is not None
+        return saved
+
+    return of
+
+
+def _go_on(command: list[str]) -> str:
+    """Run it to its end; returns what it said."""
+    last = _start("import sys; from inpaintkit.cli import main; sys.exit(main(sys.argv[1:]))", *command)
+    output, _ = last.communicate(timeout=300)
+    assert last.returncode == 0, output
+    return output
+
+
+def _assert_ends_as(out: Path, expected: Checkpoint) -> None:
+    """All tensors bit for bit, and the record."""
+    ended, refused = newest(out / "checkpoints")
+    assert refused == []
+    assert ended.tensors.keys() == expected.tensors.keys()
+    different = [name for name, t in ended.tensors.items() if not torch.equal(t, expected.tensors[name])]
+    assert different == []
+    assert ended.record == expected.record
 
 
 def test_a_run_killed_in_every_phase_and_while_saving_ends_with_the_unbroken_runs_weights(tmp_path, command, unbroken):
     out = tmp_path / "run"
-    training = [*command, "--out", str(out)]
+    training = [*command("glcic_small"), "--out", str(out)]
     sign = tmp_path / "here"
 
     _kill_at("update", 3, 1, sign, training)  # completion: the generator has moved in step 3, no checkpoint of it
@@ -117,16 +146,26 @@ def test_a_run_killed_in_every_phase_and_while_saving_ends_with_the_unbroken_run
     _kill_at("update", 9, 1, sign, resumed)  # joint: the discriminators have moved in step 9, the generator has not
     assert newest(out / "checkpoints")[0].step == 8
 
-    last = _start("import sys; from inpaintkit.cli import main; sys.exit(main(sys.argv[1:]))", *resumed)
-    output, _ = last.communicate(timeout=300)
-    assert last.returncode == 0, output
+    output = _go_on(resumed)
     assert "resumed at step 8" in output
     assert "finished at step 11" in output
-    ended, refused = newest(out / "checkpoints")
-    assert refused == []
-    assert ended.tensors.keys() == unbroken.tensors.keys()
-    different = [name for name, t in ended.tensors.items() if not torch.equal(t, unbroken.tensors[name])]
-    assert different == []
-    assert ended.record == unbroken.record
+    _assert_ends_as(out, unbroken("glcic_small"))
     left = sorted(path.name for path in (out / "checkpoints").iterdir())
     assert left == ["step-000000010", "step-000000011"]  # nothing of the write that was cut off
+
+
+def test_gmcnn_killed_in_both_phases_ends_with_the_unbroken_runs_weights(tmp_path, command, unbroken):
+    """The PyTorch release saves the generator alone: no critics, no optimisers, no step."""
+    out, sign = tmp_path / "run", tmp_path / "here"
+    training = [*command("gmcnn_small"), "--out", str(out)]
+    resumed = [*training, "--resume"]
+
+    _kill_at("update", 1, 1, sign, training)  # reconstruction: the generator has moved in step 1, no checkpoint yet
+    assert newest(out / "checkpoints")[0] is None
+    _kill_at("update", 3, 2, sign, resumed)  # adversarial: both critic steps of step 3 are done, the generator's is not
+    assert newest(out / "checkpoints")[0].step == 2
+    output = _go_on(resumed)
+    assert "resumed at step 2" in output
+    assert "finished at step 4" in output
+    _assert_ends_as(out, unbroken("gmcnn_small"))
+    assert (out / "generator-reconstruction.safetensors").is_file()

@@ -208,6 +208,7 @@ def schedule(
 
 
 SYSTEM = System(
+    generator="glcic",
     parts={"generator": CompletionNetwork, "discriminators": Discriminators},
     schedule=schedule,
     objective=objective,

@@ -119,12 +119,13 @@ def load_matching(module: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]
     A layer is taken whole or not at all: where a weight does not fit, its bias starts anew as well.
     """
     own = module.state_dict()
-    unfit = {
-        name.rpartition(".")[0]
-        for name, tensor in own.items()
-        if name not in tensors or tensors[name].shape != tensor.shape
-    }
-    left = [name for name in own if name.rpartition(".")[0] in unfit]
+    unfit = {_layer(n) for n, t in own.items() if n not in tensors or tensors[n].shape != t.shape}
+    left = [name for name in own if _layer(name) in unfit]
     for name in own.keys() - set(left):
         own[name].copy_(tensors[name])
     return left
+
+
+def _layer(tensor: str) -> str:
+    """The layer that a tensor belongs to, by its name; what a normalisation of the weight keeps belongs to it too."""
+    return tensor.partition(".parametrizations.")[0] if ".parametrizations." in tensor else tensor.rpartition(".")[0]

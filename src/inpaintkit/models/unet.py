@@ -221,6 +221,7 @@ def schedule(
 
 
 SYSTEM = System(
+    generator="unet",
     parts={"generator": UNet, "discriminator": PatchDiscriminator},
     schedule=schedule,
     objective=objective,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..errors import RecipeError, unknown_name
 from ..masks import SHAPES
@@ -67,13 +67,15 @@ class OptimiserSection(_Section):
 
 
 class Recipe(BaseModel):
-    """A checked recipe. `parts` and `schedule` hold the numbers for the system's own builders."""
+    """A checked recipe. Parts, frozen, schedule and objective hold the numbers for the system's own builders."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
     system: str
     parts: dict[str, dict[str, Any]]
+    frozen: dict[str, dict[str, Any]]
     schedule: dict[str, Any]
+    objective: dict[str, Any]
     data: DataSection
     training: TrainingSection
     optimiser: dict[str, OptimiserSection]
@@ -95,6 +97,12 @@ class Recipe(BaseModel):
         planned = SYSTEMS[self.system].schedule(**self.schedule)
         scale = self.training.scale
         return tuple(Phase(p.name, max(1, round(p.steps * scale)) if p.steps else 0, p.updates) for p in planned)
+
+    def plain(self) -> dict[str, Any]:
+        """All values as a recipe file has them: a section a network, and the sections common to all."""
+        values: dict[str, Any] = self.model_dump(mode="json")
+        networks = values.pop("parts") | values.pop("frozen")
+        return values | networks
 
 
 def recipe_names() -> list[str]:
@@ -124,15 +132,22 @@ def read_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
 def check_recipe(values: Mapping[str, Any]) -> Recipe:
     """Turn a recipe's plain values into a Recipe. Raises: RecipeError as `read_recipe`."""
     system = _system_named(values.get("system"))
-    common = {"system", "schedule", "data", "training", "optimiser"}
+    sections = {"system", "schedule", "objective", "data", "training", "optimiser", *system.parts, *system.frozen}
     for key in values:
-        if key not in common | set(system.parts):
-            raise RecipeError(unknown_name("recipe section", key, common | set(system.parts)))
+        if key not in sections:
+            raise RecipeError(unknown_name("recipe section", key, sections))
     parts = {
         name: _check_arguments(name, builder, values.get(name, {}), derived=("size",))
         for name, builder in system.parts.items()
     }
+    frozen = {
+        name: _check_arguments(name, load, values.get(name, {}), derived=("progress",))
+        for name, load in system.frozen.items()
+    }
     schedule = _check_arguments("schedule", system.schedule, values.get("schedule", {}))
+    objective = _check_arguments(
+        "objective", system.objective, values.get("objective", {}), derived=("networks", "batch", "rng")
+    )
     optimisers = _mapping("optimiser", values.get("optimiser", {}))
     for name in optimisers:
         if name not in system.parts:
@@ -140,7 +155,9 @@ def check_recipe(values: Mapping[str, Any]) -> Recipe:
     recipe = Recipe(
         system=values["system"],
         parts=parts,
+        frozen=frozen,
         schedule=schedule,
+        objective=objective,
         data=_check_section("data", DataSection, values.get("data", {})),
         training=_check_section("training", TrainingSection, values.get("training", {})),
         optimiser={
@@ -148,6 +165,15 @@ def check_recipe(values: Mapping[str, Any]) -> Recipe:
             for name in system.parts
         },
     )
+    _check_data(recipe)
+    _check_phases(recipe)
+    for name in recipe.parts:
+        _check_builds(recipe, name)
+    return recipe
+
+
+def _check_data(recipe: Recipe) -> None:
+    """Refuse holes, sizes and precisions that do not go together."""
     for shape in recipe.data.holes:
         if shape not in SHAPES:
             raise RecipeError(unknown_name("hole shape in data.holes", shape, SHAPES))
@@ -156,16 +182,24 @@ def check_recipe(values: Mapping[str, Any]) -> Recipe:
         raise RecipeError(
             f"data.resize = [{low}, {high}]: expected two lengths in px from data.size = {recipe.data.size} up"
         )
-    if recipe.training.precision == "bf16-mixed" and recipe.data.size < 48:
+    smallest = SYSTEMS[recipe.system].smallest_in_bfloat16
+    if recipe.training.precision == "bf16-mixed" and recipe.data.size < smallest:
         raise RecipeError(
-            f"data.size = {recipe.data.size} with training.precision = bf16-mixed: expected 48 px or more; below, "
-            "gradients of convolutions on single cells are wrong on some processors: use 32-true"
+            f"data.size = {recipe.data.size} with training.precision = bf16-mixed: expected {smallest} px or more; "
+            "below, gradients of convolutions on single cells are wrong on some processors: use 32-true"
         )
+
+
+def _check_phases(recipe: Recipe) -> None:
+    """Refuse a schedule that trains nothing, or has nothing to train by."""
     if total_steps(recipe.phases()) == 0:
         raise RecipeError("schedule: every phase has 0 steps; give at least one phase a step")
-    for name in recipe.parts:
-        _check_builds(recipe, name)
-    return recipe
+    for phase in recipe.phases():
+        for update in phase.updates:
+            if phase.steps and not update.losses:
+                raise RecipeError(
+                    f"schedule: phase {phase.name} trains {update.network} with every loss at 0; give one a weight"
+                )
 
 
 def _check_builds(recipe: Recipe, name: str) -> None:
@@ -231,13 +265,19 @@ def _check_arguments(
     checked = {}
     for key, parameter in parameters.items():
         value = values.get(key, parameter.default)
-        if isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
+        infinite = isinstance(value, float) and not math.isfinite(value)
+        if isinstance(value, bool) or (infinite and (math.isnan(value) or not _may_be_infinite(parameter))):
             raise RecipeError(f"{name}.{key}: expected a finite number (given: {value})")
         try:
             checked[key] = TypeAdapter(parameter.annotation).validate_python(value)
         except ValidationError as error:
             raise _one_line(f"{name}.{key}", error) from error
     return checked
+
+
+def _may_be_infinite(parameter: inspect.Parameter) -> bool:
+    metadata = getattr(parameter.annotation, "__metadata__", ())
+    return any(isinstance(entry, AllowInfNan) and entry.allow_inf_nan for entry in metadata)
 
 
 def _one_line(where: str, error: ValidationError) -> RecipeError:

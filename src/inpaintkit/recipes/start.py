@@ -5,6 +5,7 @@ import logging
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from ..models.published import load_matching, read_generator_file
 from ..schedule import batches_before, total_steps
 from ..training import checkpoint as checkpoints
 from ..training.loop import LoopSettings, Training
+from ..training.precision import Bfloat16Autocast
+from ..training.report import DownloadBar
 from . import OptimiserSection, Recipe
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -68,6 +71,7 @@ def start_training(
     torch.manual_seed(recipe.training.seed)
     system = SYSTEMS[recipe.system]
     networks = {name: build(**recipe.part_arguments(name)) for name, build in system.parts.items()}
+    frozen = {name: load(**recipe.frozen[name], progress=DownloadBar(name)) for name, load in system.frozen.items()}
     step = photos_before = 0
     if init_from:
         step, photos_before, found = _initialise(networks, recipe, Path(init_from), go_on)
@@ -77,25 +81,36 @@ def start_training(
         networks=networks,
         optimisers={n: _optimiser(network, recipe.optimiser[n]) for n, network in networks.items()},
         phases=recipe.phases(),
-        objective=system.objective,
+        frozen=frozen,
+        objective=partial(system.objective, **recipe.objective),
         stream=stream,
         settings=_loop_settings(recipe),
         fabric=_fabric(recipe, accelerator),
         folder=out,
-        record=_record(recipe) | {"data": stream.photos.identity()},
-        description=_description(recipe),
+        record=_record(recipe) | _sources(frozen) | {"data": stream.photos.identity()},
+        description=_description(recipe) | _sources(frozen),
         step=step,
         photos_before=photos_before,
     )
     if saved is not None:
         training.restore(saved)
         notes.append(f"resumed at step {saved.step}")
-        changed = _changes(saved.record["recipe"], training.record["recipe"])
-        if changed:
-            notes.append(f"the recipe is not the one this run began with: {'; '.join(changed)}")
-        if saved.record.get("data") != training.record["data"]:
-            notes.append("the photos are not those this run began with: their order is another from here on")
+        notes += _changed_since(saved.record, training.record, frozen)
     return Beginning(training, tuple(notes))
+
+
+def _changed_since(before: Mapping[str, Any], now: Mapping[str, Any], frozen: Mapping[str, nn.Module]) -> list[str]:
+    """What a resumed run has not kept: recipe, frozen networks, photos; a line each."""
+    notes = []
+    changed = _changes(before["recipe"], now["recipe"])
+    if changed:
+        notes.append(f"the recipe is not the one this run began with: {'; '.join(changed)}")
+    changed = _changes({name: before.get(name) for name in frozen}, {name: now[name] for name in frozen})
+    if changed:
+        notes.append(f"the frozen networks are not those this run began with: {'; '.join(changed)}")
+    if before.get("data") != now["data"]:
+        notes.append("the photos are not those this run began with: their order is another from here on")
+    return notes
 
 
 def _newest(out: Path, resume: bool) -> tuple[checkpoints.Checkpoint | None, list[str]]:
@@ -121,16 +136,17 @@ def _initialise(
         if saved is None:
             raise ModelError(f"{source}: no readable checkpoint; give a run's folder or a .safetensors file")
         tensors = {name: saved.under(f"networks/{name}") for name in networks} | {"generator": saved.under("ema")}
-        step, system, notes = saved.step, saved.record["recipe"]["system"], list(refused)
+        step, notes = saved.step, list(refused)
+        trained = saved.record["recipe"]["system"]
+        model = SYSTEMS[trained].generator if trained in SYSTEMS else trained
         seen = int(saved.record["photos_seen"])
     else:
         generator, description = read_generator_file(source)
-        tensors, system, notes = {"generator": generator}, description.get("model"), []
+        tensors, model, notes = {"generator": generator}, description.get("model"), []
         step, seen = int(description.get("step", 0)), int(description.get("photos_seen", 0))
-    if system != recipe.system:
-        raise ModelError(
-            f"{source}: weights of {system}, but the recipe trains {recipe.system}; give weights of the same"
-        )
+    wanted = SYSTEMS[recipe.system].generator
+    if model != wanted:
+        raise ModelError(f"{source}: weights of {model}, but the recipe trains {wanted}; give weights of the same")
     last = total_steps(recipe.phases())
     if go_on and step >= last:
         raise UsageError(
@@ -185,20 +201,27 @@ def _loop_settings(recipe: Recipe) -> LoopSettings:
 
 def _fabric(recipe: Recipe, accelerator: str) -> Fabric:
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it announces the precision that the recipe names
+    mixed = [Bfloat16Autocast()] if recipe.training.precision == "bf16-mixed" else []
     try:
-        return Fabric(accelerator=accelerator, devices=1, precision=recipe.training.precision)
+        fabric = Fabric(accelerator=accelerator, devices=1, plugins=list(mixed))
     except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
         raise UsageError(
             f"--accelerator {accelerator}: not to be had here; auto and cpu always are, cuda and mps where there is one"
         ) from error
+    for precision in mixed:
+        precision.device_type = fabric.device.type
+    return fabric
 
 
 def _record(recipe: Recipe) -> dict[str, Any]:
     """What every checkpoint says about where it comes from."""
-    values: dict[str, Any] = recipe.model_dump(mode="json")
-    values |= values.pop("parts")
     versions = {"inpaintkit": __version__, "torch": torch.__version__, "python": platform.python_version()}
-    return {"recipe": values, "recipe_sha256": recipe.sha256, "versions": versions}
+    return {"recipe": recipe.plain(), "recipe_sha256": recipe.sha256, "versions": versions}
+
+
+def _sources(frozen: Mapping[str, nn.Module]) -> dict[str, str]:
+    """Which weights the frozen networks carry."""
+    return {name: str(network.source) for name, network in frozen.items()}
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any], section: str = "") -> list[str]:
@@ -216,7 +239,7 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any], section: str = "
 def _description(recipe: Recipe) -> dict[str, Any]:
     """How to build the generator, and what it learned from; the loop adds how far it came."""
     return {
-        "model": recipe.system,
+        "model": SYSTEMS[recipe.system].generator,
         "arguments": recipe.part_arguments("generator"),
         "recipe_sha256": recipe.sha256,
         "training_size": recipe.data.size,

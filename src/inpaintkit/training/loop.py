@@ -43,9 +43,10 @@ class LoopSettings:
 class Training:
     """A run in progress: networks and their optimisers by name, the schedule, and the step reached.
 
-    `networks["generator"]` is the network whose exponential moving average becomes the weights people use.
-    `photos_before`: photos that the initial weights had seen in runs before this one.
-    `record` goes into every checkpoint as it is (recipe, versions), `description` into the published generator.
+    `networks["generator"]` is the network whose exponential moving average becomes the weights people use. `frozen`:
+    networks that the objective uses and nothing trains. `photos_before`: photos that the initial weights had seen in
+    runs before this one. `record` goes into every checkpoint as it is (recipe, versions), `description` into the
+    published generator.
     """
 
     networks: dict[str, nn.Module]
@@ -58,6 +59,7 @@ class Training:
     folder: Path
     record: Mapping[str, Any]
     description: Mapping[str, Any]
+    frozen: Mapping[str, nn.Module] = field(default_factory=dict)
     step: int = 0
     photos_before: int = 0
     ema: nn.Module = field(init=False)
@@ -70,6 +72,7 @@ class Training:
         self.ema.to(self.fabric.device)
         for name, network in self.networks.items():
             self.networks[name], self.optimisers[name] = self.fabric.setup(network, self.optimisers[name])
+        self.frozen = {name: _InPrecision(network, self.fabric) for name, network in self.frozen.items()}
         self._stop: str | None = None
         self._waited_s = 0.0
         self._saved_at = self.step
@@ -173,15 +176,18 @@ class Training:
         for update in phase.updates:
             if update.fresh_batches:
                 for _ in range(update.fresh_batches):
-                    losses = self.objective(self.networks, self._next(batches), rng)
+                    losses = self._losses(batches, rng)
                     values |= self._update(update, losses, {update.network})
             else:
                 if shared is None:
-                    shared = self.objective(self.networks, self._next(batches), rng)
+                    shared = self._losses(batches, rng)
                 # what is updated later in this step may already be run here, and must record its graph
                 values |= self._update(update, shared, set(ahead))
                 ahead.remove(update.network)
         return values
+
+    def _losses(self, batches: Any, rng: torch.Generator) -> Losses:
+        return self.objective({**self.networks, **self.frozen}, self._next(batches), rng)
 
     def _update(self, update: Update, losses: Losses, recorded: set[str]) -> dict[str, float]:
         """One optimiser step of one network. Only networks in `recorded` record gradients."""
@@ -190,6 +196,8 @@ class Training:
         terms = {name: losses[name]() for name in update.losses}
         total = torch.stack([update.losses[name] * term for name, term in terms.items()]).sum()
         values = {name: float(term.detach()) for name, term in terms.items()}
+        with torch.no_grad():
+            values |= {name: float(losses[name]()) for name in update.watched}
         if not torch.isfinite(total):
             raise self._not_finite(f"the loss is not finite ({values})")
         optimiser = self.optimisers[update.network]
@@ -199,6 +207,7 @@ class Training:
         if not torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
             raise self._not_finite(f"the gradient of {update.network} is not finite")
         optimiser.step()
+        optimiser.zero_grad(set_to_none=True)  # gradients make room for the other networks
         if update.network == "generator":
             self._average()
         return values
@@ -242,7 +251,8 @@ class Training:
 
     def _write(self, report: RunReport, phase: Phase, sums: dict[str, list[float]], *, last: bool) -> None:
         settings = self.settings
-        handed_over = not last and phase_at(self.phases, self.step).phase is not phase
+        ahead = total_steps(self.phases) - self.step
+        handed_over = ahead > 0 and phase_at(self.phases, self.step).phase is not phase
         if last or handed_over or self.step % settings.log_every == 0:
             means = {name: sum(v) / len(v) for name, v in sums.items()}
             report.scalars(self.step, phase.name, self._position()["photos_seen"], means)
@@ -250,6 +260,8 @@ class Training:
             report.skipped(self.stream.photos.unreadable)
         if self.fabric.global_rank != 0:
             return
+        if handed_over:
+            self._write_generator(f"generator-{phase.name}.safetensors")
         if last or self.step % settings.checkpoint_every == 0:
             self._save()
         if last or self.step % settings.sample_every == 0:
@@ -262,8 +274,12 @@ class Training:
         self._publish()
 
     def _publish(self) -> None:
+        self._write_generator(IN_RUN)
+
+    def _write_generator(self, name: str) -> None:
+        """The averaged generator as a file of its own in the run's folder."""
         description = {**self.description, **self._position()}
-        save_generator(self.folder / IN_RUN, self.ema.state_dict(), description, half=False)
+        save_generator(self.folder / name, self.ema.state_dict(), description, half=False)
 
     def _is_published(self) -> bool:
         """Whether the generator beside the checkpoints is that of this step: a kill may have come between the two."""
@@ -280,6 +296,19 @@ class Training:
         mask = torch.stack([torch.from_numpy(s[1])[None].float() for s in samples])
         image, mask = image.to(self.fabric.device), mask.to(self.fabric.device)
         report.sheet(self.step, image, mask, self.ema(image, mask).image.float())
+
+
+class _InPrecision(nn.Module):
+    """A frozen network on the run's device, run in the run's precision."""
+
+    def __init__(self, network: nn.Module, fabric: Fabric) -> None:
+        super().__init__()
+        self.network = fabric.to_device(network.eval().requires_grad_(False))
+        self._autocast = fabric.autocast
+
+    def forward(self, *inputs: Any) -> Any:
+        with self._autocast():
+            return self.network(*inputs)
 
 
 def _seed_of(seed: int, step: int) -> int:

@@ -94,6 +94,22 @@ class RunReport:
         self._board.close()
 
 
+class DownloadBar:
+    """A progress bar for one download, shown from its first bytes on."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._bar: tqdm | None = None
+
+    def __call__(self, there: int, total: int | None) -> None:
+        """`there` of `total` bytes have come."""
+        if self._bar is None:
+            self._bar = tqdm(total=total, desc=self._name, unit="B", unit_scale=True, dynamic_ncols=True)
+        self._bar.update(there - self._bar.n)
+        if there == total:
+            self._bar.close()
+
+
 def _log_up_to(path: Path, step: int) -> TextIO:
     """The run's log, open for appending, without lines beyond `step`: a killed run's last steps are done again."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []

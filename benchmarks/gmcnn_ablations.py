@@ -1,0 +1,166 @@
+"""The ablations of the GMCNN article as commands, with small budgets: which losses make which fills.
+
+    python benchmarks/gmcnn_ablations.py --data SHARDS --images VAL.tar --masks MASKS.tar --out FOLDER
+
+Two groups, each differing in one number of the recipe and in nothing else (same photos, order, holes, seed, steps):
+
+- matching: from the same weights after the first phase (`--base`, or trained here), the second phase with ID-MRF at
+  2, 0.2, 0.02 and 0.002, with the cosine nearest neighbour in its place, and with neither.
+- reconstruction: the first phase alone with the confidence weight, the spatial discount, and neither.
+
+Every run is one `inpaintkit train` command, which is printed. A run that is finished is not repeated, one that was
+stopped is resumed. Then all are measured by the protocol of validation.py, and, with scikit-image, a picture of photos
+that may be shown is drawn. What a table of runs this short says is which way a loss pulls, with one seed.
+"""
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import validation
+from inpaintkit.models.published import IN_RUN, read_generator_file
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row: its label, and what it changes in the recipe."""
+
+    label: str
+    overrides: tuple[str, ...]
+
+
+MATCHING = {
+    "mrf-2": Variant("ID-MRF, 2", ("schedule.id_mrf=2.0",)),
+    "mrf-0.2": Variant("ID-MRF, 0.2", ("schedule.id_mrf=0.2",)),
+    "mrf-0.02": Variant("ID-MRF, 0.02", ("schedule.id_mrf=0.02",)),
+    "mrf-0.002": Variant("ID-MRF, 0.002", ("schedule.id_mrf=0.002",)),
+    "cosine": Variant("cosine nearest neighbour, 0.1", ("schedule.id_mrf=0.0", "schedule.nearest_neighbour=0.1")),
+    "no-matching": Variant("neither", ("schedule.id_mrf=0.0",)),
+}
+RECONSTRUCTION = {
+    "confidence": Variant("confidence-driven L1", ()),
+    "discounted": Variant(
+        "spatially discounted L1, gamma 0.99", ("schedule.confidence_l1=0.0", "schedule.discounted_l1=1.0")
+    ),
+    "plain": Variant("plain L1", ("schedule.confidence_l1=0.0", "schedule.plain_l1=1.0")),
+}
+
+
+def train(given: argparse.Namespace, out: Path, overrides: list[str], init: Path | None) -> Path:
+    """Run one training to its end, unless it has been there; returns the generator's file."""
+    file = out / IN_RUN
+    done = out / "ablation.json"
+    wanted = {"overrides": overrides, "init": str(init)}
+    if file.is_file() and done.is_file() and json.loads(done.read_text(encoding="utf-8")) == wanted:
+        return file
+    command = ["train", given.recipe, "--data", given.data, "--out", str(out)]
+    for override in overrides:
+        command += ["--set", override]
+    if (out / "checkpoints").is_dir():
+        command += ["--resume"]
+    elif init is not None:
+        command += ["--init-from", str(init)]
+    print(f"$ inpaintkit {shlex.join(command)}", flush=True)
+    subprocess.run([sys.executable, "-m", "inpaintkit", *command], check=True)
+    done.write_text(json.dumps(wanted), encoding="utf-8")
+    return file
+
+
+def runs(given: argparse.Namespace) -> dict[str, Path]:
+    """Train what is asked for; label to generator, in the order of the tables."""
+    files: dict[str, Path] = {}
+    common = given.set or []
+    first = [*common, f"schedule.reconstruction_steps={given.reconstruction_steps}", "schedule.adversarial_steps=0"]
+    second = [*common, "schedule.reconstruction_steps=0", f"schedule.adversarial_steps={given.adversarial_steps}"]
+    if "reconstruction" in given.groups:
+        for name, variant in RECONSTRUCTION.items():
+            files[variant.label] = train(given, given.out / name, [*first, *variant.overrides], None)
+    if "matching" in given.groups:
+        base = given.base or train(given, given.out / "confidence", first, None)
+        files["before the second phase"] = base
+        for name, variant in MATCHING.items():
+            files[variant.label] = train(given, given.out / name, [*second, *variant.overrides], base)
+    return files
+
+
+def measure(given: argparse.Namespace, files: dict[str, Path]) -> dict[str, Any]:
+    """Every generator on the same photos and masks."""
+    cases = validation.read_cases(given.images, given.masks, given.size, given.limit)
+    judge = validation.FeatureJudge(given.features) if given.features else None
+    report: dict[str, Any] = {"size": given.size, "photos": len(cases), "features": judge and judge.source, "rows": {}}
+    for label, file in files.items():
+        engine = validation.open_engine(str(file), precision="float32")
+        scores, _ = validation.run_method(engine, cases, (), lambda done: None, judge)
+        row = validation.summarise(scores)
+        description = read_generator_file(file)[1]
+        row["photos_seen"], row["steps"] = description.get("photos_seen"), description.get("step")
+        report["rows"][label] = row
+        print(f"{label}: {row['hole_l1']['mean']:.2f} %, {row['hole_psnr']['mean']:.2f} dB", flush=True)
+    return report
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The table."""
+    lines = [
+        "| | hole L1, % | hole PSNR, dB | sharpness, median | texture distance | feature distance | photos seen |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for label, row in report["rows"].items():
+        cells = [
+            label,
+            f"{row['hole_l1']['mean']:.2f}",
+            f"{row['hole_psnr']['mean']:.2f}",
+            f"{row['sharpness']['median']:.2f}",
+            *(f"{row[name]:.3f}" if row.get(name) is not None else "" for name in validation.FEATURE_MEASURES),
+            f"{row['photos_seen']:,}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    conditions = f"{report['photos']} photos at {report['size']} px; features: {report['features']}"
+    return "\n".join([*lines, "", conditions, ""])
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="training photos")
+    parser.add_argument("--images", type=Path, required=True, help="validation photos, tar or folder")
+    parser.add_argument("--masks", type=Path, required=True, help="validation masks, tar or folder")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the runs")
+    parser.add_argument("--base", type=Path, help="weights after the first phase; default: trained here")
+    parser.add_argument("--recipe", default="gmcnn_small")
+    parser.add_argument("--groups", default="reconstruction,matching", type=lambda text: text.split(","))
+    parser.add_argument("--reconstruction-steps", type=int, default=250)
+    parser.add_argument("--adversarial-steps", type=int, default=80)
+    parser.add_argument("--set", action="append", help="changes the recipe of every run")
+    parser.add_argument("--features", default="own", help="feature weights for the distances; '' for none")
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--limit", type=int, help="only the first N validation photos")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--train-only", action="store_true", help="stop before measuring")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train, measure, write."""
+    given = parse()
+    given.out.mkdir(parents=True, exist_ok=True)
+    files = runs(given)
+    if given.train_only:
+        return
+    report = measure(given, files)
+    table = markdown(report)
+    print(table)
+    if given.json:
+        given.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    if given.markdown:
+        given.markdown.write_text(table, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
