@@ -90,7 +90,7 @@ def runs(given: argparse.Namespace) -> dict[str, Path]:
 
 def measure(given: argparse.Namespace, files: dict[str, Path]) -> dict[str, Any]:
     """Every generator on the same photos and masks."""
-    cases = validation.read_cases(given.images, given.masks, given.size, given.limit)
+    cases = validation.read_cases(given.images, given.masks, given.size, None)[:: given.every]
     judge = validation.FeatureJudge(given.features) if given.features else None
     report: dict[str, Any] = {"size": given.size, "photos": len(cases), "features": judge and judge.source, "rows": {}}
     for label, file in files.items():
@@ -139,7 +139,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--set", action="append", help="changes the recipe of every run")
     parser.add_argument("--features", default="own", help="feature weights for the distances; '' for none")
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--limit", type=int, help="only the first N validation photos")
+    parser.add_argument("--every", type=int, default=1, help="only each Nth validation photo, holes of all areas still")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--train-only", action="store_true", help="stop before measuring")

@@ -147,6 +147,7 @@ class FeatureJudge:
 
         self.network = load_features(weights)
         self.source = self.network.source
+        self._truths: dict[str, dict[str, Any]] = {}
 
     def __call__(self, case: Case, filled: Pixels) -> dict[str, float]:
         """`texture` and `feature_distance` of one composite."""
@@ -158,10 +159,9 @@ class FeatureJudge:
         mask = torch.from_numpy(case.hole)[None, None].float()
         texture, distance = [], []
         with torch.inference_mode():
-            ours, theirs = (
-                self.network(torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255)
-                for pixels in (filled, case.truth)
-            )
+            if case.name not in self._truths:
+                self._truths[case.name] = self._features(case.truth)
+            ours, theirs = self._features(filled), self._truths[case.name]
             for name, target in theirs.items():
                 inside = F.adaptive_avg_pool2d(mask, target.shape[2:])[0, 0] > 0.5
                 if inside.sum() < 2:
@@ -172,6 +172,11 @@ class FeatureJudge:
                 alike = F.cosine_similarity(ours[name] - centre, target - centre)[0]
                 distance.append(float(1 - alike[inside].mean()))
         return {"texture": float(np.mean(texture)), "feature_distance": float(np.mean(distance))}
+
+    def _features(self, pixels: Pixels) -> dict[str, Any]:
+        import torch
+
+        return self.network(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255)
 
 
 def score(case: Case, filled: Pixels, judge: FeatureJudge | None = None) -> Score:

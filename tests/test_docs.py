@@ -85,7 +85,7 @@ def test_the_mask_page_has_a_row_for_every_shape() -> None:
     assert re.findall(r"^\| `(\w+)` \| \d+ \|", page, re.MULTILINE) == list(SHAPES)
 
 
-@pytest.mark.parametrize("name", ["glcic", "unet"])
+@pytest.mark.parametrize("name", ["glcic", "gmcnn", "unet"])
 def test_the_page_of_a_system_states_its_parameters(name: str) -> None:
     page = (PROJECT / "docs" / "systems" / f"{name}.md").read_text(encoding="utf-8")
     generator: nn.Module = GENERATORS[name]()

@@ -138,6 +138,11 @@ def test_identical_maps_lose_nothing(loss, mask):
     assert abs(loss(features, features, mask).item()) < 1e-4
 
 
+def test_a_similarity_that_rounding_lifts_above_one_counts_as_one():
+    features = _features(3)
+    assert abs(id_mrf_loss(features, features, eps=1e-9).item()) < 1e-3
+
+
 @pytest.mark.parametrize("mask", [None, _hole()], ids=["no mask", "mask"])
 def test_a_circular_shift_loses_nothing(mask):
     target = _features(4)

@@ -19,6 +19,15 @@ from inpaintkit.recipes.start import Beginning, start_training
 from inpaintkit.training.checkpoint import newest
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Toy networks have nothing to share out."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def start(photo_folder, tiny_overrides):
     """(recipe, out, *overrides, **options) -> Beginning at toy size."""
@@ -287,7 +296,7 @@ def test_continuing_beyond_the_end_of_the_schedule_is_refused(start, run, tmp_pa
 
 
 @pytest.fixture(scope="module")
-def gmcnn_run(tmp_path_factory, photo_folder, tiny_overrides) -> Path:
+def gmcnn_run(one_thread, tmp_path_factory, photo_folder, tiny_overrides) -> Path:
     """A finished run of GMCNN at toy size: 2 steps of reconstruction, 2 adversarial ones. Tests only read here."""
     out = tmp_path_factory.mktemp("runs") / "gmcnn"
     recipe = read_recipe("gmcnn", tiny_overrides["gmcnn"])

@@ -20,7 +20,7 @@ def command(
     mask: Annotated[Path, typer.Option("--mask", "-m", help="White = missing; the photo's size.", show_default=False)],
     output: Annotated[Path, typer.Option("--out", "-o", help="Where to write; its suffix is the format.")],
     model: Annotated[
-        str, typer.Option(help="default, glcic, telea, ns, biharmonic, FILE.onnx, FILE.safetensors or a run's folder.")
+        str, typer.Option(help="default, glcic, gmcnn, telea, ns, biharmonic, FILE.onnx, FILE.safetensors or a run.")
     ] = "default",
     engine: Annotated[str, typer.Option(help="What runs a network: auto, onnx, openvino or torch.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, or bfloat16 with openvino or torch.")] = "auto",

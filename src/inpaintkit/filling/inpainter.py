@@ -52,7 +52,7 @@ class FillReport:
 class Inpainter:
     """Fills photos with one model, which stays open between calls. Safe to use from several threads.
 
-    `model` is a name (default, glcic, telea, ns, biharmonic), an ONNX file, trained weights or a run's folder, or an
+    `model` is a name (default, glcic, gmcnn, telea, ns, biharmonic), an ONNX file, weights, a run's folder, or an
     `Engine` of your own. `engine` is the runtime of a network: auto, onnx, openvino or torch; `precision` auto, float32
     or bfloat16 (not in ONNX Runtime); `threads` bounds the threads of ONNX Runtime and OpenVINO. `grow` widens every
     mask by so many pixels. `postprocess` is None or "poisson".

@@ -51,7 +51,7 @@ def _catalogued(name: str) -> WeightsEntry:
     return WeightsEntry(name, FOLDER / f"{name}.onnx", FOLDER / f"{name}.safetensors", FOLDER / f"{name}.json")
 
 
-CATALOGUE: dict[str, WeightsEntry] = {name: _catalogued(name) for name in ("default", "glcic")}
+CATALOGUE: dict[str, WeightsEntry] = {name: _catalogued(name) for name in ("default", "glcic", "gmcnn")}
 """Every bundled network by name. Cards are read by `bundled`, so that the names cost nothing."""
 
 
