@@ -1,10 +1,10 @@
-"""Milliseconds of GMCNN's generator beside the ones its article prints.
+"""Milliseconds of GMCNN's generator beside the ones that were published.
 
     python benchmarks/gmcnn_article_timing.py
     python benchmarks/gmcnn_article_timing.py --device cuda --json timing.json
 
-The article (Wang et al., NeurIPS 2018) states 12.562 M parameters and, per photo, 49.37 ms at 256 x 256 and 146.11 ms
-at 512 x 512 on a GPU that it does not name, so its numbers stand beside ours and nothing is divided by them. Here:
+A review of the article (Wang et al., NeurIPS 2018) reports 12.562 M parameters and, per photo, 49.37 ms at 256 x 256
+and 146.11 ms at 512 x 512 on a GPU that it does not name: they stand beside ours and nothing is divided by them. Here:
 batch 1, `inference_mode`, random weights (they cost the same), the generator alone on tensors that are on the device
 already; float32 with PyTorch's defaults (on a GPU, convolutions may then round to TF32), and bfloat16 weights with
 channels last. On a GPU every call is timed twice, by the clock with the device synchronised before and after, and by

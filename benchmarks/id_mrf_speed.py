@@ -456,7 +456,8 @@ def _row(title: str, row: dict[str, Any]) -> str:
     return (
         f"| {title} | {1e3 * row['median_s']:.0f} | {1e3 * row['min_s']:.0f} | {row['times_faster']:.2f} "
         f"({row['times_faster_lowest']:.2f} to {row['times_faster_highest']:.2f}) | "
-        f"{row['times_faster_of_minima']:.2f} | {row['extra_mb']:.0f} | {row['times_less_memory']:.1f} | {row['value_difference']:.0e} |"
+        f"{row['times_faster_of_minima']:.2f} | {row['extra_mb']:.0f} | {row['times_less_memory']:.1f} | "
+        f"{row['value_difference']:.0e} |"
     )
 
 

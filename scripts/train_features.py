@@ -28,16 +28,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inpaintkit.data import open_photos
+from inpaintkit.features import BLOCKS, CONVOLUTIONS, IMAGENET_MEAN, IMAGENET_STD
 from inpaintkit.models.layers import fold_batch_norms
 from inpaintkit.models.published import save_generator
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, RGB: what the feature network subtracts
-LAYOUT: tuple[tuple[str, int], ...] = (
-    ("conv1_1", 64), ("conv1_2", 64), ("pool", 0),
-    ("conv2_1", 128), ("conv2_2", 128), ("pool", 0),
-    ("conv3_1", 256), ("conv3_2", 256), ("conv3_3", 256), ("conv3_4", 256), ("pool", 0),
-    ("conv4_1", 512), ("conv4_2", 512),
-)  # fmt: skip
 SIZES = ((0.0, 64), (0.6, 96), (0.92, 128))
 """From which share of the run on photos have which side in px: small ones first, because they are cheap."""
 
@@ -49,10 +43,10 @@ class Classifier(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         inside = 3
-        for name, outside in LAYOUT:
-            if name == "pool":
+        for name in CONVOLUTIONS:
+            outside = BLOCKS[int(name[4]) - 1][1]
+            if name.endswith("_1") and name != CONVOLUTIONS[0]:
                 layers.append(nn.MaxPool2d(2))
-                continue
             convolution = nn.Conv2d(inside, outside, 3, padding=1)
             nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
             layers += [convolution, nn.BatchNorm2d(outside), nn.ReLU(inplace=True)]
@@ -70,10 +64,9 @@ class Classifier(nn.Module):
 
     def folded(self) -> dict[str, Tensor]:
         """The convolutions by VGG's names, batch norms folded in."""
-        names = [name for name, _ in LAYOUT if name != "pool"]
         convolutions = [m for m in fold_batch_norms(self.features) if isinstance(m, nn.Conv2d)]
         tensors = {}
-        for name, convolution in zip(names, convolutions, strict=True):
+        for name, convolution in zip(CONVOLUTIONS, convolutions, strict=True):
             tensors |= {f"{name}.weight": convolution.weight.detach(), f"{name}.bias": convolution.bias.detach()}
         return tensors
 
@@ -129,7 +122,9 @@ class LabelledPhotos:
 
 def as_input(pictures: list[np.ndarray]) -> Tensor:
     """Normalised images (N, 3, H, W) in the channels-last layout."""
-    image = torch.from_numpy((np.stack(pictures) - np.float32(MEAN)) / np.float32(STD)).permute(0, 3, 1, 2)
+    image = torch.from_numpy((np.stack(pictures) - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STD)).permute(
+        0, 3, 1, 2
+    )
     return image.contiguous(memory_format=torch.channels_last)
 
 
@@ -224,7 +219,7 @@ def main() -> None:
         "seed": arguments.seed,
         "hardware": arguments.hardware,
     }
-    description = {"model": "vgg19 features to relu4_2", "mean": MEAN, "std": STD, **facts}
+    description = {"model": "vgg19 features to relu4_2", "mean": IMAGENET_MEAN, "std": IMAGENET_STD, **facts}
     save_generator(arguments.out / "features.safetensors", model.folded(), description, half=True)
     describe(arguments.out, facts)
     print(f"accuracy {top1:.3f} after {step * arguments.batch} photos")
@@ -272,16 +267,17 @@ def fit(
             if spent_s - saved_at > 240:
                 saved_at = spent_s
                 print(f"{spent_s / 60:.1f} min: accuracy {accuracy(model, validation, 128):.3f}", flush=True)
-                torch.save(
-                    {
-                        "model": model.state_dict(),
-                        "optimiser": optimiser.state_dict(),
-                        "step": step,
-                        "spent_s": spent_s,
-                    },
-                    arguments.out / "state.pt",
-                )
+                save_state(arguments.out, model, optimiser, step, spent_s)
+    save_state(arguments.out, model, optimiser, step, spent_s)
     return step, spent_s
+
+
+def save_state(out: Path, model: Classifier, optimiser: torch.optim.Optimizer, step: int, spent_s: float) -> None:
+    """Write what a resumed run needs, whole or not at all."""
+    partial = out / ".state.pt.partial"
+    state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "spent_s": spent_s}
+    torch.save(state, partial)
+    partial.replace(out / "state.pt")
 
 
 class Batches:

@@ -1,7 +1,7 @@
 """The ID-MRF loss against hand-worked numbers, a dense reference, bounds, invariances and finite differences."""
 
 from functools import partial
-from math import exp, log
+from math import exp, inf, log, nan
 
 import pytest
 import torch
@@ -452,3 +452,22 @@ def test_wrong_types_and_numbers_are_refused():
     for numbers in ({"bandwidth": 0}, {"eps": -1e-5}, {"chunk": 0}, {"max_positions": 0}, {"bandwidth": float("nan")}):
         with pytest.raises(InpaintError, match=r"must be"):
             id_mrf_loss(features, features, **numbers)
+
+
+def test_a_value_that_is_no_number_shows_whatever_the_chunk():
+    generated, target = torch.rand(1, 4, 8, 8), torch.rand(1, 4, 8, 8)
+    generated[0, :, 0, 0] = nan
+    assert all(id_mrf_loss(generated, target, chunk=chunk).isnan() for chunk in (16, 64))
+
+
+def test_a_second_derivative_is_refused_not_guessed():
+    generated = torch.rand(1, 4, 4, 4, requires_grad=True)
+    loss = id_mrf_loss(generated, torch.rand(1, 4, 4, 4))
+    with pytest.raises(InpaintError, match="no second derivative"):
+        torch.autograd.grad(loss, generated, create_graph=True)
+
+
+@pytest.mark.parametrize("numbers", [{"bandwidth": inf}, {"eps": inf}, {"chunk": 3.5}])
+def test_numbers_without_a_meaning_are_refused(numbers):
+    with pytest.raises(InpaintError):
+        id_mrf_loss(torch.rand(1, 4, 4, 4), torch.rand(1, 4, 4, 4), **numbers)

@@ -418,3 +418,15 @@ def test_numbers_without_meaning_are_refused_in_one_line(options, said):
 def test_a_discount_out_of_range_is_refused(gamma):
     with pytest.raises(UsageError, match=r"gamma is .*expected a number above 0 and at most 1"):
         discounted_weight(torch.zeros(1, 1, 8, 8), gamma=gamma)
+
+
+def test_half_precision_sums_do_not_overflow():
+    image = torch.full((1, 3, 256, 256), 0.5, dtype=torch.float16)
+    mask = torch.ones(1, 1, 256, 256, dtype=torch.float16)
+    assert hole_l1(image, image + 0.25, mask).item() == pytest.approx(0.25, abs=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (0, 1, 8, 8), (1, 3, 8, 8)])
+def test_a_confidence_weight_of_what_is_no_mask_is_refused(shape):
+    with pytest.raises(UsageError, match="expected \\(N, 1, H, W\\)"):
+        confidence_weight(torch.zeros(shape), kernel_size="auto")

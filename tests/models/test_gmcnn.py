@@ -1122,3 +1122,14 @@ def test_each_system_trains_against_the_critics_of_its_source():
     assert SYSTEMS["gmcnn_release"].parts == {"generator": Generator, "critics": SpectralNormCritics}
     assert SYSTEMS["gmcnn"].objective is SYSTEMS["gmcnn_free_form"].objective is objective
     assert SYSTEMS["gmcnn_release"].objective is hinge_objective
+
+
+def test_a_second_phase_that_asks_no_critic_trains_none():
+    phases = schedule(adversarial=0.0)
+    assert [update.network for update in phases[1].updates] == ["generator"]
+
+
+@pytest.mark.parametrize("kernels", [(1, 1, 1), (4, 5, 3), (101, 5, 3)])
+def test_kernels_that_no_column_can_use_are_refused(kernels):
+    with pytest.raises(ValueError, match="odd kernels from 3"):
+        Generator(8, kernels)

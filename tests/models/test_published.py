@@ -157,8 +157,8 @@ def test_numbers_that_build_no_columns_are_refused(arguments):
 def test_columns_are_built_as_the_description_says(tmp_path):
     """Lists of a file become the tuple of kernels; both names build one class."""
     path = tmp_path / "columns.safetensors"
-    written = GENERATORS["gmcnn"](width=4, kernels=(3, 1, 5))
-    description = {"model": "gmcnn", "arguments": {"width": 4, "kernels": [3, 1, 5]}}
+    written = GENERATORS["gmcnn"](width=4, kernels=(3, 7, 5))
+    description = {"model": "gmcnn", "arguments": {"width": 4, "kernels": [3, 7, 5]}}
     save_generator(path, written.state_dict(), description, half=False)
     read, _ = load_generator(path)
     assert {k: t.shape for k, t in read.state_dict().items()} == {k: t.shape for k, t in written.state_dict().items()}

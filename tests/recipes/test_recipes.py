@@ -336,50 +336,51 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_key(override, place):
     assert given[0] == "[" or given[:3] in message
 
 
+WRONG = [
+    ("objective.kernel_size=0", "objective.kernel_size"),
+    ("objective.kernel_size=-64", "objective.kernel_size"),
+    ("objective.kernel_size=6.5", "objective.kernel_size"),
+    ("objective.kernel_size='large'", "objective.kernel_size"),
+    ("objective.kernel_size=1", "objective.kernel_size"),
+    ("objective.sigma=0.0", "objective.sigma"),
+    ("objective.sigma=-40.0", "objective.sigma"),
+    ("objective.sigma=nan", "objective.sigma"),
+    ("objective.sigma=-inf", "objective.sigma"),
+    ("objective.sigma=wide", "objective.sigma"),
+    ("objective.sigma=true", "objective.sigma"),
+    ("objective.iterations=0", "objective.iterations"),
+    ("objective.iterations=2.5", "objective.iterations"),
+    ("objective.gamma=0.0", "objective.gamma"),
+    ("objective.gamma=1.5", "objective.gamma"),
+    ("objective.gamma=inf", "objective.gamma"),
+    ("objective.gamma=nan", "objective.gamma"),
+    ("objective.max_positions=0", "objective.max_positions"),
+    ("objective=3", "objective"),
+    ("schedule.confidence_l1=-1.0", "schedule.confidence_l1"),
+    ("schedule.id_mrf=nan", "schedule.id_mrf"),
+    ("schedule.id_mrf=inf", "schedule.id_mrf"),
+    ("schedule.adversarial=-0.001", "schedule.adversarial"),
+    ("schedule.gradient_penalty=inf", "schedule.gradient_penalty"),
+    ("schedule.n_critic=0", "schedule.n_critic"),
+    ("schedule.reconstruction_steps=-1", "schedule.reconstruction_steps"),
+    ("features.weights=3", "features.weights"),
+    ("features=own", "features"),
+    ("generator.width=0", "generator.width"),
+    ("generator.width=1", "generator.width"),
+    ("generator.kernels=[7,5]", "generator.kernels"),
+    ("generator.kernels=[7,5,3,3]", "generator.kernels"),
+    ("generator.kernels=[7,5,4]", "generator.kernels"),
+    ("generator.kernels=[7,5,-3]", "generator.kernels"),
+    ("critics.width=0", "critics.width"),
+]
+
+
 @pytest.mark.parametrize(
-    ("override", "place"),
-    [
-        ("objective.kernel_size=0", "objective.kernel_size"),
-        ("objective.kernel_size=-64", "objective.kernel_size"),
-        ("objective.kernel_size=6.5", "objective.kernel_size"),
-        ("objective.kernel_size='large'", "objective.kernel_size"),
-        ("objective.kernel_size=1", "objective.kernel_size"),
-        ("objective.sigma=0.0", "objective.sigma"),
-        ("objective.sigma=-40.0", "objective.sigma"),
-        ("objective.sigma=nan", "objective.sigma"),
-        ("objective.sigma=-inf", "objective.sigma"),
-        ("objective.sigma=wide", "objective.sigma"),
-        ("objective.sigma=true", "objective.sigma"),
-        ("objective.iterations=0", "objective.iterations"),
-        ("objective.iterations=2.5", "objective.iterations"),
-        ("objective.gamma=0.0", "objective.gamma"),
-        ("objective.gamma=1.5", "objective.gamma"),
-        ("objective.gamma=inf", "objective.gamma"),
-        ("objective.gamma=nan", "objective.gamma"),
-        ("objective.max_positions=0", "objective.max_positions"),
-        ("objective=3", "objective"),
-        ("schedule.confidence_l1=-1.0", "schedule.confidence_l1"),
-        ("schedule.id_mrf=nan", "schedule.id_mrf"),
-        ("schedule.id_mrf=inf", "schedule.id_mrf"),
-        ("schedule.adversarial=-0.001", "schedule.adversarial"),
-        ("schedule.gradient_penalty=inf", "schedule.gradient_penalty"),
-        ("schedule.n_critic=0", "schedule.n_critic"),
-        ("schedule.reconstruction_steps=-1", "schedule.reconstruction_steps"),
-        ("features.weights=3", "features.weights"),
-        ("features=own", "features"),
-        ("generator.width=0", "generator.width"),
-        ("generator.width=1", "generator.width"),
-        ("generator.kernels=[7,5]", "generator.kernels"),
-        ("generator.kernels=[7,5,3,3]", "generator.kernels"),
-        ("generator.kernels=[7,5,4]", "generator.kernels"),
-        ("generator.kernels=[7,5,-3]", "generator.kernels"),
-        ("critics.width=0", "critics.width"),
-    ],
+    ("recipe", "override", "place"),
+    # the release has no penalty
+    [(r, *w) for r in ("gmcnn", "gmcnn_release") for w in WRONG if r == "gmcnn" or "penalty" not in w[1]],
 )
-@pytest.mark.parametrize("recipe", ["gmcnn", "gmcnn_release"])
 def test_a_wrong_number_of_gmcnn_is_refused_by_the_name_of_its_key(recipe, override, place):
-    if override.startswith("schedule.gradient_penalty") and recipe == "gmcnn_release":
-        pytest.skip("the release has no penalty")
     with pytest.raises(RecipeError) as error:
         read_recipe(recipe, [override])
     assert place in _one_line(error)

@@ -66,7 +66,7 @@ def gradient_penalty(
     columns share one forward pass. The slope is taken at real + a (fake - real) with one `a` a sample, drawn uniformly
     from [0, 1) by `rng`. `weight` (N, 1, H, W) multiplies the gradient: the hole's binary mask, as released, or
     the confidence weight; where it is 0 the slope is free. `real` and `fake` are detached: only the critic learns.
-    Source: Gulrajani et al. 2017, Eq. 3; inside the hole only: Yu et al. 2018 and Wang et al. 2018 (GMCNN).
+    Source: Gulrajani et al. 2017, Eq. 3; inside the hole only: the released codes of Yu et al. 2018 and GMCNN.
     Differs: 1e-12 under the root, absent from the releases, keeps the derivative finite where the gradient is 0.
     """
     real, fake = real.detach(), fake.detach()

@@ -1,6 +1,6 @@
 """Losses that compare generated features with the nearest of a photo's own, wherever in the map those stand.
 
-Wang, Tao, Qi, Shen and Jia 2018 (GMCNN), section 3.2. Feature maps are (N, C, H, W), one position a 1 x 1 patch. A mask
+Wang, Tao, Qi, Shen and Jia 2018 (GMCNN). Feature maps are (N, C, H, W), one position a 1 x 1 patch. A mask
 is that of the image, (N, 1, h, w) of any size, 1 = missing: a position belongs to the hole where the mask, averaged
 over the pixels the position stands for, exceeds one half. Generated positions are then those of the hole, target
 positions those of the whole map, as the article's figure draws it.
@@ -50,16 +50,17 @@ def id_mrf_loss(
     `chunk` generated positions are compared at a time: memory grows with chunk x target positions. No gradient flows to
     the target. Computed in float32 (float64 stays), whatever autocast says.
 
-    Source: Wang et al. 2018, section 3.2, with distances as in the authors' TensorFlow release (bandwidth 0.5, eps
+    Source: Wang et al. 2018, with distances as in the authors' TensorFlow release (bandwidth 0.5, eps
     1e-5): the printed ratio of similarities is not 0 at a perfect match and hardly moves. The release's exp(1 /
     bandwidth), a constant factor, cancels. Like the release and unlike the article, no target patch is left out of the
     softmax. Differs: the release centres by the mean over the batch too, which ties an image's loss to its neighbours.
-    Diverse matches cost less than matches that are all one patch; one sentence of the article says the reverse.
+    Diverse matches cost less than matches that are all one patch; a review has it the other way round.
 
-    Raises: InpaintError for maps or a mask of the wrong shape, numbers out of range, or a missing `rng`.
+    Raises: InpaintError for maps or a mask of the wrong shape, numbers out of range, a missing `rng`, and a backward
+    pass with create_graph: there is no second derivative.
     """
-    if not bandwidth > 0 or not eps > 0:
-        raise InpaintError(f"bandwidth {bandwidth} and eps {eps}: both must be above 0")
+    if not 0 < bandwidth < inf or not 0 < eps < inf:
+        raise InpaintError(f"bandwidth {bandwidth} and eps {eps}: both must be above 0 and finite")
     losses = []
     with torch.autocast(generated.device.type, enabled=False):
         for rows, columns in _pairs(generated, target, mask, max_positions, rng, chunk):
@@ -83,7 +84,7 @@ def nearest_neighbour_loss(
     precision and errors as in `id_mrf_loss`; a sample without generated positions counts as 0. Nothing keeps all
     positions from matching the same target patch, which shows as repeated texture.
 
-    Source: Wang et al. 2018, figure 3, where it is the comparison without diversity.
+    Source: Wang et al. 2018 compare ID-MRF with it, as the matching without diversity.
     """
     losses = []
     with torch.autocast(generated.device.type, enabled=False):
@@ -126,8 +127,8 @@ def _check(generated: Tensor, target: Tensor, mask: Tensor | None, max_positions
             f"mask of shape {tuple(mask.shape)} for features of shape {shape}: expected ({shape[0]}, 1, h, w), the "
             "image's mask, 1 = missing"
         )
-    if chunk < 1 or (max_positions is not None and max_positions < 1):
-        raise InpaintError(f"chunk {chunk} and max_positions {max_positions}: both must be 1 or more")
+    if not isinstance(chunk, int) or chunk < 1 or (max_positions is not None and max_positions < 1):
+        raise InpaintError(f"chunk {chunk} and max_positions {max_positions}: both must be whole and 1 or more")
 
 
 def _in_hole(generated: Tensor, mask: Tensor | None) -> Tensor:
@@ -209,12 +210,14 @@ class _StreamedIdMrf(torch.autograd.Function):
         maxima, gradient = _sweep(generated, target, bandwidth, eps, chunk, ctx.needs_input_grad[0])
         if gradient is not None:
             ctx.save_for_backward(gradient)
-        return -(maxima.sum() / count).log()
+        # comparisons pass over values that are not numbers: the last term does not, and is 0 otherwise
+        return -(maxima.sum() / count).log() + 0 * (generated.sum() + target.sum())
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
-        """The kept gradient times what comes from above."""
+        """The kept gradient times what comes from above. Raises: InpaintError when asked for a graph of it."""
+        if torch.is_grad_enabled():
+            raise InpaintError("ID-MRF has no second derivative: call backward or grad without create_graph")
         (gradient,) = ctx.saved_tensors
         return gradient * upstream[0], None, None, None, None, None
 

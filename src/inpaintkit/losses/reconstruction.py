@@ -34,8 +34,7 @@ def hole_l1(completed: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
     Images (N, 3, H, W), mask (N, 1, H, W), 1 = missing. A sample without a hole counts as 0.
     """
-    total = ((completed - target).abs() * mask).sum((1, 2, 3))
-    return (total / (3 * mask.sum((1, 2, 3))).clamp_min(1)).mean()
+    return _hole_mean((completed - target).abs() * mask, mask)
 
 
 def known_l1(completed: Tensor, target: Tensor, mask: Tensor) -> Tensor:
@@ -52,8 +51,14 @@ def weighted_l1(completed: Tensor, target: Tensor, weight: Tensor, mask: Tensor)
     Source: Wang et al. 2018 (GMCNN), its reconstruction loss. The PyTorch release divides by the hole too, but once
     for the whole batch, which has one mask there.
     """
-    total = ((completed - target).abs() * (weight * mask)).sum((1, 2, 3))
-    return (total / (3 * mask.sum((1, 2, 3))).clamp_min(1)).mean()
+    return _hole_mean((completed - target).abs() * (weight * mask), mask)
+
+
+def _hole_mean(errors: Tensor, mask: Tensor) -> Tensor:
+    """Errors (N, 3, H, W), 0 outside the hole, over each sample's missing values, then over the batch; float32 sums."""
+    kind = _weight_type(errors)
+    missing = 3 * mask.sum((1, 2, 3), dtype=kind)
+    return (errors.sum((1, 2, 3), dtype=kind) / missing.clamp_min(1)).mean()
 
 
 # --- Weights that fall towards the middle of a hole ------------------------------------------------------------------
@@ -65,7 +70,7 @@ def discounted_weight(mask: Tensor, *, gamma: float = 0.9) -> Tensor:
     The depth is the chessboard distance to the nearest known pixel, less one: 0 for missing pixels that touch a known
     one (corners touch too), 8 for those with 8 missing pixels before them. Where nothing is known the depth is
     infinite. Computed on the CPU, so the call waits for the mask's device.
-    Source: Yu et al. 2018 (contextual attention); 0.9 is in the released configuration, 0.99 in the article.
+    Source: Yu et al. 2018 (contextual attention), whose released configuration has 0.9.
     Differs: published for rectangles only, as max(gamma^min(i, H - i), gamma^min(j, W - j)) counted from the corner
     of the box. Here any hole has a depth. On a rectangle among known pixels both agree, but that the far half is one
     pixel shallower, so that opposite rims weigh the same. A side on the photo's border is no rim: nothing known is
@@ -74,7 +79,7 @@ def discounted_weight(mask: Tensor, *, gamma: float = 0.9) -> Tensor:
     Raises UsageError if gamma is not above 0 and at most 1.
     """
     if not 0 < gamma <= 1:
-        raise UsageError(f"gamma is {gamma!r}, expected a number above 0 and at most 1: choose 0.9 or 0.99")
+        raise UsageError(f"gamma is {gamma!r}, expected a number above 0 and at most 1: choose 0.9")
     depth = (_distance_to_known(mask) - 1).clamp_min(0).to(_weight_type(mask))
     return gamma**depth * mask
 
@@ -96,8 +101,9 @@ def confidence_weight(
 
     - `sigma=math.inf` is a box: in effect the released kernel (its "sigma of 1/40" makes it flat to 0.05 %).
     - `kernel_size="auto"` takes for every sample its largest chessboard distance of a missing pixel to a known one: 64
-      for a 128 px hole, a few pixels for strokes, never less than 3 (one that reaches both neighbours). `sigma` is then
-      the one for a kernel of 64 and scales with it. It is measured on the CPU, so the call waits for the mask's device.
+      for a 128 px hole with known pixels all around, a few pixels for strokes, never less than 3 (one that reaches
+      both neighbours). `sigma` is then the one for a kernel of 64 and scales with it. It is measured on the CPU, so the
+      call waits for the mask's device.
     - `padding="zero"` (TensorFlow release): nothing beyond the border is trusted, and holes there weigh little.
       `"reflect"` (PyTorch release): the photo is mirrored at its border pixels, again and again where the
       kernel reaches further than the photo is large.
@@ -110,6 +116,10 @@ def confidence_weight(
     Raises UsageError on an unknown padding, or a kernel size, sigma or iteration count out of range.
     """
     _check_kernel(kernel_size, sigma, iterations, padding)
+    if mask.ndim != 4 or mask.shape[1] != 1 or 0 in mask.shape:
+        raise UsageError(
+            f"mask of shape {tuple(mask.shape)}: expected (N, 1, H, W), 1 = missing, with at least one pixel"
+        )
     height, width = mask.shape[2:]
     if kernel_size == "auto":
         deepest = _distance_to_known(mask).amax((1, 2, 3)).clamp(3, max(height, width, 3)).int().tolist()
@@ -139,7 +149,7 @@ def _check_kernel(kernel_size: object, sigma: float, iterations: int, padding: s
         )
     if not sigma > 0:
         raise UsageError(f"sigma is {sigma!r}, expected pixels above 0: choose 40, or infinity for a box")
-    if iterations < 1:
+    if not isinstance(iterations, int) or iterations < 1:
         raise UsageError(f"iterations is {iterations!r}, expected a whole number from 1: choose 7")
     if padding not in PADDINGS:
         raise UsageError(unknown_name("padding", str(padding), PADDINGS))

@@ -51,6 +51,7 @@ def signed(image: Tensor) -> Tensor:
 # --- Generator -------------------------------------------------------------------------------------------------------
 
 DILATIONS = (2, 4, 8, 16)
+LARGEST_KERNEL = 31
 
 
 def _conv(inside: int, outside: int, kernel: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
@@ -108,8 +109,8 @@ class Generator(nn.Module):
         self, width: PositiveInt = 32, kernels: tuple[PositiveInt, PositiveInt, PositiveInt] = (7, 5, 3)
     ) -> None:
         super().__init__()
-        if width < 2 or any(kernel % 2 == 0 for kernel in kernels):
-            raise ValueError(f"width is {width} and kernels are {kernels}: expected 2 or more, and odd kernels")
+        if width < 2 or any(kernel % 2 == 0 or not 3 <= kernel <= LARGEST_KERNEL for kernel in kernels):
+            raise ValueError(f"expected a width of 2 or more, and odd kernels from 3 to {LARGEST_KERNEL}")
         self.columns = nn.ModuleList(Column(width, kernel, doublings) for doublings, kernel in enumerate(kernels))
         joined = sum(column.channels for column in self.columns)  # type: ignore[misc]
         last = _conv(width // 2, 3, 3)[0]
@@ -350,7 +351,8 @@ def _generator_losses(
     }
 
 
-KernelSize = Annotated[int, Field(ge=2)] | Literal["auto"]
+KernelSize = Annotated[int, Field(ge=2, le=1024)] | Literal["auto"]
+Iterations = Annotated[int, Field(ge=1, le=100)]
 Sigma = Annotated[float, Field(gt=0), AllowInfNan(True)]
 
 
@@ -361,7 +363,7 @@ def objective(
     *,
     kernel_size: KernelSize = 64,
     sigma: Sigma = 40.0,
-    iterations: PositiveInt = 7,
+    iterations: Iterations = 7,
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.99,
     max_positions: PositiveInt = 4225,
 ) -> Losses:
@@ -395,7 +397,7 @@ def hinge_objective(
     *,
     kernel_size: KernelSize = 65,
     sigma: Sigma = math.inf,
-    iterations: PositiveInt = 7,
+    iterations: Iterations = 7,
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.9,
     max_positions: PositiveInt = 4225,
 ) -> Losses:
@@ -433,13 +435,14 @@ def _phases(
     refinement: dict[str, float],
     critics: Update,
 ) -> tuple[Phase, ...]:
+    learn_to_tell = (critics,) if "adversarial" in refinement else ()  # nobody listens to them otherwise
     watched = ("id_mrf_relu3_2", "id_mrf_relu4_2", "clipped") if "id_mrf" in refinement else ("clipped",)
     return (
         Phase("reconstruction", reconstruction_steps, (Update("generator", reconstruction, watched=("clipped",)),)),
         Phase(
             "adversarial",
             adversarial_steps,
-            (critics, Update("generator", reconstruction | refinement, watched=watched)),
+            (*learn_to_tell, Update("generator", reconstruction | refinement, watched=watched)),
         ),
     )
 

@@ -119,13 +119,13 @@ def load_matching(module: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]
     A layer is taken whole or not at all: where a weight does not fit, its bias starts anew as well.
     """
     own = module.state_dict()
-    unfit = {_layer(n) for n, t in own.items() if n not in tensors or tensors[n].shape != t.shape}
-    left = [name for name in own if _layer(name) in unfit]
+    unfit = {layer_of(n) for n, t in own.items() if n not in tensors or tensors[n].shape != t.shape}
+    left = [name for name in own if layer_of(name) in unfit]
     for name in own.keys() - set(left):
         own[name].copy_(tensors[name])
     return left
 
 
-def _layer(tensor: str) -> str:
+def layer_of(tensor: str) -> str:
     """The layer that a tensor belongs to, by its name; what a normalisation of the weight keeps belongs to it too."""
     return tensor.partition(".parametrizations.")[0] if ".parametrizations." in tensor else tensor.rpartition(".")[0]

@@ -267,11 +267,11 @@ def _check_arguments(
         value = values.get(key, parameter.default)
         infinite = isinstance(value, float) and not math.isfinite(value)
         if isinstance(value, bool) or (infinite and (math.isnan(value) or not _may_be_infinite(parameter))):
-            raise RecipeError(f"{name}.{key}: expected a finite number (given: {value})")
+            raise RecipeError(f"{name}.{key}: expected a number that is finite (given: {value})")
         try:
             checked[key] = TypeAdapter(parameter.annotation).validate_python(value)
         except ValidationError as error:
-            raise _one_line(f"{name}.{key}", error) from error
+            raise _one_line(f"{name}.{key}", error, keys=False) from error
     return checked
 
 
@@ -280,10 +280,15 @@ def _may_be_infinite(parameter: inspect.Parameter) -> bool:
     return any(isinstance(entry, AllowInfNan) and entry.allow_inf_nan for entry in metadata)
 
 
-def _one_line(where: str, error: ValidationError) -> RecipeError:
-    first = error.errors()[0]
-    place = ".".join([where, *(str(part) for part in first["loc"])])
+def _one_line(where: str, error: ValidationError, *, keys: bool = True) -> RecipeError:
+    """The error's first fault, or all of them where a value may be of several kinds and is of none.
+
+    `keys`: whether the error's places are keys; a single value's are pydantic's names for the kinds it may have.
+    """
+    faults = error.errors()
+    first = faults[0]
+    inside = [str(part) for part in first["loc"] if keys or isinstance(part, int)]
     given = "" if first["type"] == "missing" else f" (given: {first['input']!r})"
-    return RecipeError(
-        f"{place}: {first['msg'][0].lower()}{first['msg'][1:]}{given}; correct it in the recipe or by --set"
-    )
+    same = [fault["msg"] for fault in faults if fault["input"] == first["input"]]
+    wanted = " or ".join(dict.fromkeys(message[0].lower() + message[1:] for message in same))
+    return RecipeError(f"{'.'.join([where, *inside])}: {wanted}{given}; correct it in the recipe or by --set")

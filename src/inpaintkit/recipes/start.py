@@ -20,7 +20,7 @@ from ..data import BatchStream, SampleSettings, open_photos
 from ..errors import ModelError, UsageError
 from ..masks import SHAPES
 from ..models import SYSTEMS
-from ..models.published import load_matching, read_generator_file
+from ..models.published import layer_of, load_matching, read_generator_file
 from ..schedule import batches_before, total_steps
 from ..training import checkpoint as checkpoints
 from ..training.loop import LoopSettings, Training
@@ -155,11 +155,13 @@ def _initialise(
     for name, network in networks.items():
         left = load_matching(network, tensors.get(name, {}))
         if left:
-            layers = ", ".join(dict.fromkeys(tensor.rpartition(".")[0] for tensor in left))
+            layers = ", ".join(dict.fromkeys(map(layer_of, left)))
+            if len(left) == len(network.state_dict()):
+                layers = "all of them"
             notes.append(f"{name}: layers that do not fit {source.name} start anew: {layers}")
         unused = tensors.get(name, {}).keys() - network.state_dict().keys()
         if unused:
-            layers = ", ".join(dict.fromkeys(tensor.rpartition(".")[0] for tensor in sorted(unused)))
+            layers = ", ".join(dict.fromkeys(map(layer_of, sorted(unused))))
             notes.append(f"{name}: layers of {source.name} that this network does not have: {layers}")
     if not go_on:
         return 0, seen, notes
