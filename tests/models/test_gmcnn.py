@@ -277,7 +277,7 @@ def test_only_odd_kernels_have_a_middle(kernels):
 
 
 def test_any_odd_kernels_make_a_generator():
-    network = Generator(2, (1, 9, 11)).eval()
+    network = Generator(2, (3, 9, 11)).eval()
     image, mask = holed(1, 32, 32)
     with torch.inference_mode():
         assert network(image, mask).image.shape == image.shape
@@ -1086,7 +1086,7 @@ def test_the_ablations_are_numbers_and_a_loss_at_0_is_left_out():
     ]
     first, second = schedule(confidence_l1=0, plain_l1=1, id_mrf=0, adversarial=0)
     assert _updates(first) == [("generator", {"plain_l1": 1.0}, 0)]
-    assert _updates(second)[1] == ("generator", {"plain_l1": 1.0}, 0)
+    assert _updates(second) == [("generator", {"plain_l1": 1.0}, 0)]
 
 
 @pytest.mark.parametrize("of", [schedule, hinge_schedule])

@@ -8,7 +8,7 @@ positions those of the whole map, as the article's figure draws it.
 
 from collections.abc import Iterator
 from math import inf, log
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -191,12 +191,12 @@ def _directions(mean: Tensor, vectors: Tensor) -> Tensor:
 class _StreamedIdMrf(torch.autograd.Function):
     """-log(sum_j m(j) / count) of unit vectors, and its gradient to the generated ones, in one sweep over them.
 
-    Nothing of the size generated x target is kept. Write l(i, j) for the softmax's argument, a(i) for 1 / (bandwidth
-    (min_j d(i, j) + eps)) and W(i) for the target positions whose largest s row i holds. With M = sum_j m(j), and the
-    dependence of a(i) on the nearest target position n(i) included, the gradient of row i is
+    Nothing of the size generated x target is kept. Write l(i, j) for the softmax's argument, whose constant in each row
+    cancels; a(i) for 1 / (bandwidth (min_j d(i, j) + eps)); W(i) for the target positions whose largest s row i holds;
+    and t(n(i)) for the nearest target. With M = sum_j m(j), the gradient of row i, through a(i) as well, is
 
-        a(i) / 2M [ r(i) sum_j s(i, j) t(j) - sum_W m(j) t(j) + bandwidth (r(i) sum_j s(i, j) l(i, j) - sum_W m(j)
-        l(i, j)) t(n(i)) ],   r(i) = sum_W m(j).
+        a(i) / 2M [ r(i) sum_j s(i, j) t(j) - sum_W m(j) t(j)
+                    + bandwidth (r(i) sum_j s(i, j) l(i, j) - sum_W m(j) l(i, j)) t(n(i)) ],   r(i) = sum_W m(j).
 
     The first sum of each difference is taken while the row is at hand, for those rows that hold a maximum so far; the
     second needs no more than the maxima. So the backward pass only scales.
@@ -207,66 +207,73 @@ class _StreamedIdMrf(torch.autograd.Function):
         ctx: Any, generated: Tensor, target: Tensor, count: int, bandwidth: float, eps: float, chunk: int
     ) -> Tensor:
         """The loss; keeps the gradient, which is as large as `generated`, when one is needed."""
-        maxima, gradient = _sweep(generated, target, bandwidth, eps, chunk, ctx.needs_input_grad[0])
-        if gradient is not None:
-            ctx.save_for_backward(gradient)
-        # comparisons pass over values that are not numbers: the last term does not, and is 0 otherwise
-        return -(maxima.sum() / count).log() + 0 * (generated.sum() + target.sum())
+        found = _sweep(generated, target, bandwidth, eps, chunk, with_rows=ctx.needs_input_grad[0])
+        if ctx.needs_input_grad[0]:
+            ctx.save_for_backward(_gradient(found, target, bandwidth))
+        return -(found.maxima.sum() / count).log()
 
     @staticmethod
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
-        """The kept gradient times what comes from above. Raises: InpaintError when asked for a graph of it."""
-        if torch.is_grad_enabled():
-            raise InpaintError("ID-MRF has no second derivative: call backward or grad without create_graph")
+        """The kept gradient times what comes from above."""
         (gradient,) = ctx.saved_tensors
         return gradient * upstream[0], None, None, None, None, None
 
 
-def _sweep(
-    generated: Tensor, target: Tensor, bandwidth: float, eps: float, chunk: int, with_gradient: bool
-) -> tuple[Tensor, Tensor | None]:
-    """The maxima m, one a target position, and the gradient of -log(sum m) to `generated`, or None in its place."""
+class _Sweep(NamedTuple):
+    """What one sweep finds: of each target position (m,), then of each generated one, (n,), (n,), (n,) and (n, C).
+
+    Rows that hold no maximum have zeros.
+    """
+
+    maxima: Tensor  # m
+    logits: Tensor  # l of the maximum
+    holder: Tensor  # the row it stands in
+    steepness: Tensor  # a
+    nearest: Tensor  # n
+    mean_logit: Tensor  # sum_j s l
+    mean_target: Tensor  # sum_j s t
+
+
+def _sweep(generated: Tensor, target: Tensor, bandwidth: float, eps: float, chunk: int, *, with_rows: bool) -> _Sweep:
+    """Compare all rows with all targets; without `with_rows` only the maxima are sought."""
     rows, columns = len(generated), len(target)
-    maxima, their_logits = target.new_zeros(2, columns)
-    holder = torch.zeros(columns, dtype=torch.long, device=target.device)
-    steepness, mean_logit = target.new_zeros(2, rows)
-    nearest = torch.zeros(rows, dtype=torch.long, device=target.device)
-    mean_target = torch.zeros_like(generated)
-    buffers = target.new_empty(2, min(chunk, rows), columns)
+    holder, nearest = (torch.zeros(length, dtype=torch.long, device=target.device) for length in (columns, rows))
+    found = _Sweep(
+        *target.new_zeros(2, columns), holder, target.new_zeros(rows), nearest, target.new_zeros(rows),
+        torch.zeros_like(generated) if with_rows else generated,
+    )  # fmt: skip
+    buffers = [target.new_empty(min(chunk, rows), columns) for _ in range(2)]
     for start in range(0, rows, chunk):
         part = generated[start : start + chunk]
-        logits, weights, steep = _relative_softmax(part, target, bandwidth, eps, buffers[:, : len(part)])
-        exceeded, values, at = _exceeding(weights, maxima)
-        maxima[exceeded] = values
-        if not with_gradient:
+        logits, weights = (buffer[: len(part)] for buffer in buffers)
+        steepness = _relative_softmax(part, target, bandwidth, eps, logits, weights)
+        exceeded, values, at = _exceeding(weights, found.maxima)
+        found.maxima[exceeded] = values
+        if not with_rows:
             continue
-        steepness[start : start + chunk] = steep[:, 0]
-        their_logits[exceeded], holder[exceeded] = logits[at, exceeded], at + start
+        found.logits[exceeded], found.holder[exceeded] = logits[at, exceeded], at + start
         held = at.unique()  # rows that hold no maximum now will not hold one later
-        mean_logit[start + held] = logits.mul_(weights).sum(1)[held]
+        here = held + start
+        found.steepness[here] = steepness[held]
+        found.mean_logit[here] = logits.mul_(weights).sum(1)[held]
         kept = torch.index_select(weights, 0, held, out=logits[: len(held)])
-        nearest[start + held] = kept.argmax(1)
-        mean_target[start + held] = torch.mm(kept, target)
-    if not with_gradient:
-        return maxima, None
-    held_sum, held_logit = target.new_zeros(2, rows)
-    held_sum.index_add_(0, holder, maxima)
-    held_logit.index_add_(0, holder, maxima * their_logits)
-    gradient = mean_target.mul_(held_sum[:, None]).index_add_(0, holder, maxima[:, None] * target, alpha=-1)
-    gradient.addcmul_(target[nearest], (held_sum * mean_logit - held_logit)[:, None], value=bandwidth)
-    return maxima, gradient.mul_((steepness / (2 * maxima.sum()))[:, None])
+        found.nearest[here] = kept.argmax(1)
+        found.mean_target[here] = torch.mm(kept, target)
+    return found
 
 
 def _relative_softmax(
-    rows: Tensor, target: Tensor, bandwidth: float, eps: float, buffers: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The softmax's arguments l and values s, both (rows, targets), written into `buffers`, and a, (rows, 1)."""
-    logits, weights = buffers
+    rows: Tensor, target: Tensor, bandwidth: float, eps: float, logits: Tensor, weights: Tensor
+) -> Tensor:
+    """Write l, 0 for the nearest target, and s, both (rows, targets); returns a, (rows,)."""
     torch.mm(rows, target.t(), out=logits)
-    logits.sub_(1).clamp_(max=0)  # -2 d; rounding may lift a similarity above 1
-    steepness = 1 / (bandwidth * (eps - logits.amax(1, keepdim=True) / 2))
-    logits.mul_(steepness / 2)
-    return logits, torch.softmax(logits, 1, out=weights), steepness
+    largest = logits.amax(1, keepdim=True)
+    distance = (1 - largest).clamp_min(0) / 2  # rounding may lift a similarity above 1
+    steepness = 1 / (bandwidth * (distance + eps))
+    logits.sub_(largest).mul_(steepness / 2)
+    torch.softmax(logits, 1, out=weights)
+    return steepness[:, 0]
 
 
 def _exceeding(weights: Tensor, maxima: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -281,3 +288,14 @@ def _exceeding(weights: Tensor, maxima: Tensor) -> tuple[Tensor, Tensor, Tensor]
     rows = blocks[columns] * block + torch.arange(block, device=weights.device)[:, None]
     row = rows[0] + weights[rows, columns].argmax(0)
     return columns, values[columns], row
+
+
+def _gradient(found: _Sweep, target: Tensor, bandwidth: float) -> Tensor:
+    """The gradient of -log(sum m) to the generated unit vectors, (n, C); it takes over the memory of `mean_target`."""
+    held, held_logit = (torch.zeros_like(found.mean_logit) for _ in range(2))
+    held.index_add_(0, found.holder, found.maxima)
+    held_logit.index_add_(0, found.holder, found.maxima * found.logits)
+    gradient = found.mean_target.mul_(held[:, None])
+    gradient.index_add_(0, found.holder, found.maxima[:, None] * target, alpha=-1)
+    gradient.addcmul_(target[found.nearest], (held * found.mean_logit - held_logit)[:, None], value=bandwidth)
+    return gradient.mul_((found.steepness / (2 * found.maxima.sum()))[:, None])

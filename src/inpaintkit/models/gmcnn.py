@@ -110,7 +110,10 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         if width < 2 or any(kernel % 2 == 0 or not 3 <= kernel <= LARGEST_KERNEL for kernel in kernels):
-            raise ValueError(f"expected a width of 2 or more, and odd kernels from 3 to {LARGEST_KERNEL}")
+            raise ValueError(
+                f"width is {width} and kernels are {kernels}: expected 2 or more, and odd kernels from 3 to "
+                f"{LARGEST_KERNEL}"
+            )
         self.columns = nn.ModuleList(Column(width, kernel, doublings) for doublings, kernel in enumerate(kernels))
         joined = sum(column.channels for column in self.columns)  # type: ignore[misc]
         last = _conv(width // 2, 3, 3)[0]
