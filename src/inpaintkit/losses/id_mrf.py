@@ -210,12 +210,14 @@ class _StreamedIdMrf(torch.autograd.Function):
         found = _sweep(generated, target, bandwidth, eps, chunk, with_rows=ctx.needs_input_grad[0])
         if ctx.needs_input_grad[0]:
             ctx.save_for_backward(_gradient(found, target, bandwidth))
-        return -(found.maxima.sum() / count).log()
+        # comparisons pass over values that are not numbers: the last term does not, and is 0 otherwise
+        return -(found.maxima.sum() / count).log() + 0 * (generated.sum() + target.sum())
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
-        """The kept gradient times what comes from above."""
+        """The kept gradient times what comes from above. Raises: InpaintError when asked for a graph of it."""
+        if torch.is_grad_enabled():
+            raise InpaintError("ID-MRF has no second derivative: call backward or grad without create_graph")
         (gradient,) = ctx.saved_tensors
         return gradient * upstream[0], None, None, None, None, None
 
