@@ -240,11 +240,15 @@ class _Sweep(NamedTuple):
 def _sweep(generated: Tensor, target: Tensor, bandwidth: float, eps: float, chunk: int, *, with_rows: bool) -> _Sweep:
     """Compare all rows with all targets; without `with_rows` only the maxima are sought."""
     rows, columns = len(generated), len(target)
-    holder, nearest = (torch.zeros(length, dtype=torch.long, device=target.device) for length in (columns, rows))
     found = _Sweep(
-        *target.new_zeros(2, columns), holder, target.new_zeros(rows), nearest, target.new_zeros(rows),
-        torch.zeros_like(generated) if with_rows else generated,
-    )  # fmt: skip
+        maxima=target.new_zeros(columns),
+        logits=target.new_zeros(columns),
+        holder=torch.zeros(columns, dtype=torch.long, device=target.device),
+        steepness=target.new_zeros(rows),
+        nearest=torch.zeros(rows, dtype=torch.long, device=target.device),
+        mean_logit=target.new_zeros(rows),
+        mean_target=torch.zeros_like(generated) if with_rows else generated,
+    )
     buffers = [target.new_empty(min(chunk, rows), columns) for _ in range(2)]
     for start in range(0, rows, chunk):
         part = generated[start : start + chunk]
