@@ -1116,6 +1116,26 @@ def test_a_system_names_its_parts_and_losses_as_its_schedule_does(name, scene):
     assert {n for p in every for u in p.updates for n in u.losses} <= set(losses)
 
 
+def _smallest_side_of_a_strided_convolutions_input(critics: nn.Module, size: int) -> int:
+    sides: list[int] = []
+    for layer in critics.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_pre_hook(lambda _, given: sides.append(min(given[0].shape[2:])))
+    critics(*holed(1, size, size), *_corners((0, 0)))
+    return min(sides)
+
+
+@pytest.mark.parametrize("name", ["gmcnn", "gmcnn_free_form", "gmcnn_release"])
+def test_in_bfloat16_no_strided_convolution_meets_a_single_cell(name):
+    """Its gradients are wrong on some processors."""
+    system = SYSTEMS[name]
+    assert _smallest_side_of_a_strided_convolutions_input(system.parts["critics"](2), system.smallest_in_bfloat16) > 1
+
+
+def test_below_the_smallest_size_the_local_critic_does_meet_single_cells():
+    assert _smallest_side_of_a_strided_convolutions_input(Critics(2), SYSTEMS["gmcnn"].smallest_in_bfloat16 - 16) == 1
+
+
 def test_each_system_trains_against_the_critics_of_its_source():
     assert SYSTEMS["gmcnn"].parts == {"generator": Generator, "critics": Critics}
     assert SYSTEMS["gmcnn_free_form"].parts == {"generator": Generator, "critics": FreeFormCritics}

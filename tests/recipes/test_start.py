@@ -352,13 +352,16 @@ def test_the_same_path_with_other_weights_in_it_is_other_features(start, tmp_pat
 
 
 def test_a_run_of_gmcnn_is_its_generator_whatever_critics_it_met(start, gmcnn_run, tmp_path):
-    start("gmcnn_release", tmp_path).training.run(time_limit_s=0)
-    for folder in (gmcnn_run, tmp_path):
+    release = tmp_path / "release"
+    start("gmcnn_release", release).training.run(time_limit_s=0)
+    for folder in (gmcnn_run, release):
         generator, description = load_generator(folder)
         assert type(generator) is Generator
         assert description["model"] == "gmcnn"
         assert description["arguments"]["width"] == 4
         assert description["features"] == "own"
+    begun = start("gmcnn", tmp_path / "new", init_from=str(release)).training.networks["generator"]
+    assert _different(_weights(begun), newest(release / "checkpoints")[0].under("ema")) == set()
     _, first_phase = load_generator(gmcnn_run / "generator-reconstruction.safetensors")
     assert (first_phase["step"], first_phase["phase"]) == (2, "reconstruction")
 

@@ -53,6 +53,7 @@ SETTINGS = {
     "glcic_small": ("training.checkpoint_every=2", "training.precision=bf16-mixed"),
     "gmcnn_small": ("training.checkpoint_every=2", "training.precision=32-true"),
 }
+THREADS = {"glcic_small": 2, "gmcnn_small": 1}
 
 
 def _start(code: str, *arguments: object) -> subprocess.Popen:
@@ -89,7 +90,8 @@ def command(photo_folder, tiny_overrides):
     def of(recipe: str) -> list[str]:
         settings = [*tiny_overrides[recipe], *SETTINGS[recipe]]
         options = [part for setting in settings for part in ("--set", setting)]
-        return ["train", recipe, "--data", str(photo_folder), "--accelerator", "cpu", "--threads", "2", *options]
+        where = ["--data", str(photo_folder), "--accelerator", "cpu", "--threads", str(THREADS[recipe])]
+        return ["train", recipe, *where, *options]
 
     return of
 
@@ -100,7 +102,7 @@ def unbroken(tmp_path_factory, photo_folder, tiny_overrides):
 
     def of(recipe: str) -> Checkpoint:
         before = torch.get_num_threads()
-        torch.set_num_threads(2)
+        torch.set_num_threads(THREADS[recipe])
         out = tmp_path_factory.mktemp("unbroken")
         checked = read_recipe(recipe, [*tiny_overrides[recipe], *SETTINGS[recipe]])
         start_training(checked, str(photo_folder), out, accelerator="cpu").training.run()

@@ -544,7 +544,7 @@ def test_features_run_twice_a_step_of_the_second_phase_and_never_elsewhere(begin
 
 def test_losses_of_weight_0_are_not_computed(begin, tmp_path):
     training = begin(
-        "gmcnn", tmp_path, "schedule.reconstruction_steps=0", "schedule.id_mrf=0.0", "schedule.adversarial=0.0"
+        "gmcnn", tmp_path, "schedule.reconstruction_steps=0", "schedule.id_mrf=0.0", "schedule.adversarial=0.001"
     )
     called: list[str] = []
     training.frozen["features"].register_forward_hook(lambda *_: called.append("features"))
@@ -556,7 +556,7 @@ def test_losses_of_weight_0_are_not_computed(begin, tmp_path):
 
     training.objective = watching
     training.run(time_limit_s=0)
-    assert called == ["wasserstein", "gradient_penalty"] * 2 + ["confidence_l1", "clipped"]
+    assert called == ["wasserstein", "gradient_penalty"] * 2 + ["confidence_l1", "adversarial", "clipped"]
 
 
 def test_gmcnn_hands_over_by_itself_and_keeps_the_generator_of_its_first_phase(begin, tmp_path):
