@@ -19,8 +19,8 @@ RUNTIMES = ("auto", "onnx", "openvino", "torch")
 """What runs a network; auto: OpenVINO where it is installed, else ONNX Runtime; torch where there is no ONNX file."""
 
 PRECISIONS = ("auto", "float32", "bfloat16")
-"""Number format of a network's activations; auto: float32, or bfloat16 for a network of `TRUE_IN_BFLOAT16` that OpenVINO
-runs on a processor with instructions for it. ONNX Runtime has float32 only."""
+"""Number format of a network's activations; auto: float32, or bfloat16 for a network of `TRUE_IN_BFLOAT16` that
+OpenVINO runs on a processor with instructions for it. ONNX Runtime has float32 only."""
 
 TRUE_IN_BFLOAT16 = frozenset({"default", "glcic"})
 """Bundled networks that bfloat16 changes by at most 0.01 of the range. GMCNN's weights were changed by 0.012."""
