@@ -6,6 +6,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says how busy the computer is, not whether the code is right.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 DrawPhoto = Callable[..., np.ndarray]
 

@@ -2,25 +2,31 @@
 
 import io
 import struct
+import sys
 import zlib
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import tifffile
-from PIL import ExifTags, Image, ImageCms, ImageOps, JpegImagePlugin, PngImagePlugin
+from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, JpegImagePlugin, PngImagePlugin
 
 from inpaintkit import photo as photo_module
 from inpaintkit.errors import PhotoError, UsageError
 from inpaintkit.photo import (
     DEFAULT_QUALITY,
+    SUBSAMPLINGS,
+    HeifSettings,
     Photo,
     check_format,
     check_output,
     decode_photo,
     encode_photo,
     is_lossless,
+    photo_size,
     photo_to_pil,
     read_bytes,
     read_photo,
@@ -35,8 +41,10 @@ XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6" dc:title="a caf\xc3\xa9"/></x:xmpmeta>'
 )
 UPRIGHT_XMP = XMP.replace(b'Orientation="6"', b'Orientation="1"')
-LOSSY = ("JPEG", "AVIF")
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF")
+HEIF = ("HEIF",) if find_spec("pillow_heif") else ()
+needs_heif = pytest.mark.skipif(not HEIF, reason="pillow-heif is not installed")
+LOSSY = ("JPEG", "AVIF", *HEIF)
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF", *HEIF)
 
 
 def samples(*shape: int, bits: int = 8, seed: int = 0) -> np.ndarray:
@@ -53,8 +61,33 @@ def smooth(height: int, width: int) -> np.ndarray:
 
 def pil_bytes(image: Image.Image, format: str, **options: object) -> bytes:
     stream = io.BytesIO()
+    if format == "HEIF":
+        channels = {"L": "L", "LA": "LA", "RGBA": "RGBA"}.get(image.mode, "RGB")
+        return heif_bytes(np.array(image.convert(channels)), **options)
     image.save(stream, format, **options)
     return stream.getvalue()
+
+
+def heif_bytes(array: np.ndarray, bits: int = 8, mode: str | None = None, **options: object) -> bytes:
+    """A HEIF file by pillow-heif alone, which turns the orientation in `exif` into the container's own."""
+    import pillow_heif
+
+    mode = mode or {2: "L", 3: {2: "LA", 3: "RGB", 4: "RGBA"}.get(array.shape[-1], "")}[array.ndim]
+    stream = io.BytesIO()
+    size = array.shape[1], array.shape[0]
+    pillow_heif.encode(
+        mode + (f";{bits}" if bits > 8 else ""), size, np.ascontiguousarray(array).tobytes(), stream, **options
+    )
+    return stream.getvalue()
+
+
+def opened(data: bytes) -> Image.Image:
+    """A file as Pillow and pillow-heif see it."""
+    if data[4:8] == b"ftyp" and b"avif" not in data[8:32]:
+        import pillow_heif
+
+        return pillow_heif.open_heif(data).to_pillow()
+    return Image.open(io.BytesIO(data))
 
 
 def png_chunk(kind: bytes, body: bytes) -> bytes:
@@ -322,10 +355,10 @@ def test_tags_survive_in_every_format(format: str) -> None:
         assert exif.get_ifd(ExifTags.IFD.Exif)[36867] == "2024:05:06 07:08:09"
         assert exif.get_ifd(ExifTags.IFD.Exif)[37500] == bytes(range(200))
         assert exif.get_ifd(ExifTags.IFD.GPSInfo)[2] == (52.0, 30.0, 15.0)
-        if format not in ("WEBP", "AVIF"):
+        if format not in ("WEBP", "AVIF", "HEIF"):
             assert photo.dpi == pytest.approx((300, 300), rel=1e-3)
     assert second.exif == first.exif
-    read_by_pillow = Image.open(io.BytesIO(encode_photo(first)))
+    read_by_pillow = opened(encode_photo(first))
     assert read_by_pillow.info["icc_profile"] == SRGB
     assert read_by_pillow.getexif()[ExifTags.Base.DateTime] == "2024:05:06 07:08:09"
 
@@ -433,8 +466,7 @@ def test_orientation_is_applied_once(format: str, orientation: int) -> None:
     assert np.abs(photo.pixels.astype(int) - upright).max() <= (12 if format in LOSSY else 0)
     again = decode_photo(encode_photo(photo))
     assert again.size == (24, 40)
-    opened = Image.open(io.BytesIO(encode_photo(photo)))
-    assert opened.getexif().get(ExifTags.Base.Orientation, 1) == 1
+    assert opened(encode_photo(photo)).getexif().get(ExifTags.Base.Orientation, 1) == 1
     if format not in LOSSY:
         np.testing.assert_array_equal(again.pixels, upright)
 
@@ -666,6 +698,235 @@ def test_16_bit_colour_is_no_pil_image() -> None:
     one_line(error)
 
 
+# ---- size from the header -----------------------------------------------------------------------------------------
+
+
+def undecodable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on nothing decodes pixels."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("pixels were decoded")
+
+    monkeypatch.setattr(photo_module.cv2, "imdecode", refuse)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", refuse)
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", refuse)
+    if HEIF:
+        monkeypatch.setattr("pillow_heif.heif.BaseImage.load", refuse)
+
+
+@pytest.mark.parametrize("orientation", [None, 1, 3, 6, 7])
+@pytest.mark.parametrize("format", [*FORMATS, "GIF", "BMP"])
+def test_size_without_decoding(
+    format: str, orientation: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {} if format in ("GIF", "BMP") else {"exif": some_exif(orientation)}
+    path = tmp_path / "größe.any"
+    path.write_bytes(pil_bytes(Image.fromarray(samples(24, 40, 3)), format, **options))
+    expected = read_photo(path).size
+    assert expected == ((40, 24) if options and orientation in (6, 7) else (24, 40))
+    undecodable(monkeypatch)
+    assert photo_size(path) == photo_size(str(path)) == expected
+    if format in ("PNG", "JPEG", "BMP"):
+        path.write_bytes(path.read_bytes()[:-500])
+        assert photo_size(path) == expected
+
+
+def test_size_of_photos_of_16_bits_and_with_tags_in_odd_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = samples(7, 12, 3, bits=16)
+    exif = png_chunk(b"eXIf", some_exif(6)[6:])
+    behind = plain_png(deep, 2).replace(png_chunk(b"IEND", b""), exif + png_chunk(b"IEND", b""))
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, deep, photometric="rgb", bigtiff=True, extratags=[(274, 3, 1, 5, True)])
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", XMP.decode())
+    by_xmp = pil_bytes(Image.fromarray(samples(7, 12, 3)), "PNG", pnginfo=info)
+    lossless = pil_bytes(Image.fromarray(samples(7, 12, 4)), "WEBP", lossless=True, exif=some_exif(8), icc_profile=SRGB)
+    frame = Image.fromarray(samples(7, 12, 3))
+    several = pil_bytes(frame, "MPO", save_all=True, append_images=[frame])
+    files = {"behind": behind, "tiff": stream.getvalue(), "xmp": by_xmp, "webp": lossless, "mpo": several}
+    sizes = {}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+        sizes[name] = read_photo(tmp_path / name).size
+    assert sizes == {"behind": (12, 7), "tiff": (12, 7), "xmp": (12, 7), "webp": (12, 7), "mpo": (7, 12)}
+    undecodable(monkeypatch)
+    assert {name: photo_size(tmp_path / name) for name in files} == sizes
+
+
+def test_size_of_what_is_no_photo(tmp_path: Path) -> None:
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 0, 5, 8, 2, 0, 0, 0))
+    contents = {
+        "text": b"hello",
+        "empty": b"",
+        "png": b"\x89PNG\r\n\x1a\n",
+        "webp": b"RIFF\0\0\0\0WEBP",
+        "tiff": b"II*\0",
+    }
+    contents["zero"] = b"\x89PNG\r\n\x1a\n" + header
+    for name, data in contents.items():
+        (tmp_path / name).write_bytes(data)
+    for path in (*(tmp_path / name for name in contents), tmp_path / "none", tmp_path, "a\0b.png"):
+        with pytest.raises(PhotoError, match="cannot read") as error:
+            photo_size(path)
+        assert "\n" not in str(error.value)
+    large = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 50_000, 8, 2, 0, 0, 0))
+    (tmp_path / "large").write_bytes(b"\x89PNG\r\n\x1a\n" + large)
+    assert photo_size(tmp_path / "large") == (50_000, 60_000)
+
+
+# ---- HEIF ---------------------------------------------------------------------------------------------------------
+
+
+@needs_heif
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize("bits", [8, 10, 12])
+def test_heif_keeps_depth_grey_and_alpha(bits: int, grey: bool, alpha: bool) -> None:
+    top = 2**bits - 1
+    colour = smooth(40, 56).astype(np.uint16) * top // 255
+    array = colour[..., :1] if grey else colour
+    array = np.dstack([array, colour[..., 2]]) if alpha else array
+    array = array.astype(np.uint8 if bits == 8 else np.uint16)
+    data = heif_bytes(array.squeeze(), bits, quality=95, subsampling="4:4:4")
+    first = decode_photo(data)
+    second = decode_photo(encode_photo(first))
+    for photo in (first, second):
+        assert photo.format == "HEIF"
+        assert photo.grey == grey
+        assert photo.bits == (8 if bits == 8 else 16)
+        assert photo.heif.bits == bits
+        scale = 1 if bits == 8 else 65535 / top
+        shown = array[..., :1].repeat(3, axis=2) if grey else array[..., :3]
+        assert np.abs(photo.pixels / scale - shown).max() <= 0.03 * top
+        assert (photo.alpha is not None) == alpha
+        if alpha:
+            assert np.abs(photo.alpha / scale - array[..., -1]).max() <= 0.03 * top
+        assert any(f"{bits} bits" in note for note in photo.notes) == (bits > 8)
+        assert write_notes(photo) == ()
+    assert not is_lossless(first)
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_samples_of_10_and_12_bits_survive_16(bits: int) -> None:
+    out, back = photo_module._spread(bits, 16), photo_module._spread(16, bits)
+    np.testing.assert_array_equal(back[out], np.arange(2**bits))
+    assert (out[0], out[-1]) == (0, 65535)
+    np.testing.assert_array_equal(out, np.rint(np.arange(2**bits) * (65535 / (2**bits - 1))))
+
+
+@needs_heif
+def test_a_photo_of_16_bits_becomes_heif_of_10() -> None:
+    photo = Photo(smooth(24, 32).astype(np.uint16) * 257, format="PNG")
+    assert any("rounded to 10" in note for note in write_notes(photo, "HEIF"))
+    written = decode_photo(encode_photo(photo, "HEIF", quality=95, subsampling="4:4:4"))
+    assert written.heif == HeifSettings(10, "4:4:4", (1, 13, 6))
+    assert np.abs(written.pixels.astype(int) - photo.pixels).max() <= 0.03 * 65535
+    assert decode_photo(encode_photo(written, "PNG")).bits == 16
+
+
+@needs_heif
+def test_heif_quality_is_obeyed() -> None:
+    photo = Photo(cv2.GaussianBlur(samples(128, 128, 3), (0, 0), 1.5))
+    sizes = [len(encode_photo(photo, "HEIF", quality=quality)) for quality in (20, 60, DEFAULT_QUALITY["HEIF"], 100)]
+    assert sizes == sorted(set(sizes))
+    assert len(encode_photo(photo, "HEIF")) == sizes[2]
+
+
+@needs_heif
+def test_heif_colours_named_by_number_survive() -> None:
+    light = {"max_content_light_level": 1000, "max_pic_average_light_level": 400}
+    wide = {"color_primaries": 9, "transfer_characteristics": 16, "matrix_coefficients": 9, "full_range_flag": 1}
+    array = smooth(40, 56).astype(np.uint16) * 4
+    photo = decode_photo(heif_bytes(array, 10, content_light_level=light, **wide))
+    assert photo.heif.colours == (9, 16, 9)
+    again = decode_photo(encode_photo(photo))
+    assert again.heif == photo.heif
+    assert dict(again.heif.light)["content_light_level"] == light
+    assert (b"cICP", bytes([9, 16, 0, 1])) in png_chunks(encode_photo(photo, "PNG"))
+    assert any("colour space" in note for note in write_notes(photo, "JPEG"))
+    assert not any("colour space" in note for note in write_notes(photo, "PNG"))
+    plain = decode_photo(heif_bytes(smooth(40, 56)))
+    assert b"cICP" not in encode_photo(plain, "PNG")
+    assert write_notes(plain, "JPEG") == ()
+
+
+@needs_heif
+def test_heif_orientation_in_exif_only_repeats_the_containers() -> None:
+    data = heif_bytes(smooth(24, 40), exif=some_exif(1))
+    place = data.index(struct.pack(">HHIH", 0x0112, 3, 1, 1)) + 9
+    photo = decode_photo(data[:place] + bytes([6]) + data[place + 1 :])
+    assert photo.size == (24, 40)
+    assert opened(encode_photo(photo)).getexif().get(ExifTags.Base.Orientation, 1) == 1
+    exif = Image.Exif()
+    exif.load(photo.exif)
+    assert ExifTags.Base.Orientation not in exif
+
+
+@needs_heif
+def test_heif_leaves_its_thumbnails_and_further_pictures_behind() -> None:
+    import pillow_heif
+
+    file = pillow_heif.from_pillow(Image.fromarray(smooth(200, 300)))
+    file.add_from_pillow(Image.fromarray(smooth(50, 60)))
+    stream = io.BytesIO()
+    file.save(stream, thumbnails=[64], primary_index=0)
+    photo = decode_photo(stream.getvalue())
+    assert photo.size == (200, 300)
+    assert any("several" in note for note in photo.notes)
+    written = pillow_heif.open_heif(encode_photo(photo))
+    assert len(written) == 1
+    assert written.info["thumbnails"] == []
+
+
+@needs_heif
+def test_heif_alpha_that_was_multiplied_in_is_divided_out() -> None:
+    array = np.full((32, 32, 4), 100, np.uint8)
+    array[..., 3] = 128
+    photo = decode_photo(heif_bytes(array, mode="RGBa", quality=95))
+    assert any("premultiplied" in note for note in photo.notes)
+    assert np.abs(photo.pixels.astype(int) - 199).max() <= 4
+
+
+@needs_heif
+def test_heif_of_any_brand_is_known_and_pillow_is_left_as_it_is() -> None:
+    registered = set(Image.ID), set(Image.SAVE)
+    data = heif_bytes(smooth(24, 40))
+    for brand in (b"heic", b"mif1", b"heix"):
+        assert decode_photo(data[:8] + brand + data[12:]).size == (24, 40)
+    encode_photo(Photo(smooth(8, 8)), "HEIF")
+    assert (set(Image.ID), set(Image.SAVE)) == registered
+
+
+def test_heif_without_its_extra_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    path = tmp_path / "photo.heic"
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    photo = Photo(smooth(8, 8))
+    attempts: list[Callable] = [
+        lambda: read_photo(path),
+        lambda: photo_size(path),
+        lambda: check_output(tmp_path / "out.heic"),
+        lambda: check_output(tmp_path / "out", format="heic"),
+        lambda: check_format(photo, "HEIF"),
+        lambda: write_photo(photo, tmp_path / "out.HEIC"),
+    ]
+    for attempt in attempts:
+        with pytest.raises(PhotoError, match=r"pip install 'inpaintkit\[heif\]'") as error:
+            attempt()
+        assert "\n" not in str(error.value)
+    assert [file.name for file in tmp_path.iterdir()] == ["photo.heic"]
+
+
+@needs_heif
+def test_heif_that_can_only_be_read_is_told_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = heif_bytes(smooth(24, 40))
+    monkeypatch.setattr("pillow_heif.libheif_info", lambda: {"HEIF": ""})
+    assert decode_photo(data).size == (24, 40)
+    with pytest.raises(PhotoError, match="only read") as error:
+        check_output(tmp_path / "out.heic")
+    one_line(error)
+
+
 # ---- bad input ----------------------------------------------------------------------------------------------------
 
 
@@ -688,7 +949,7 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         (b"hello, I am a text", "not a photo"),
         (b"%PDF-1.7 ...", "PDF"),
         (b"8BPS" + bytes(40), "Photoshop"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEI[CF]"),
         (b"\x89PNG\r\n\x1a\n", "PNG"),
         (b"\xff\xd8\xff", "JPEG"),
         (b"II*\0", "TIFF"),
@@ -860,22 +1121,29 @@ def test_photo_checks_its_own_arrays() -> None:
 # ---- writing ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".JPEG", ".webp", ".tif", ".TIFF", ".avif"])
+@pytest.mark.parametrize(
+    "suffix",
+    [
+        *(".png", ".jpg", ".JPEG", ".webp", ".tif", ".TIFF", ".avif"),
+        *(pytest.param(each, marks=needs_heif) for each in (".heic", ".HEIF", ".hif")),
+    ],
+)
 def test_suffix_chooses_the_format(tmp_path: Path, suffix: str) -> None:
     path = write_photo(Photo(smooth(16, 16)), tmp_path / f"out{suffix}")
     assert path == tmp_path / f"out{suffix}"
-    expected = {".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF"}.get(suffix.lower(), suffix[1:].upper())
+    short = {".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".heic": "HEIF", ".hif": "HEIF"}
+    expected = short.get(suffix.lower(), suffix[1:].upper())
     assert read_photo(path).format == expected
     assert read_photo(path).source == path
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".avif"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".avif", pytest.param(".heic", marks=needs_heif)])
 def test_names_with_any_letters(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / "Fotos été 写真 🖼" / f"ünïcode ç{suffix}"
     path.parent.mkdir()
-    write_photo(Photo(smooth(16, 16)), path)
-    assert read_photo(path).size == (16, 16)
+    write_photo(Photo(smooth(16, 24)), path)
+    assert read_photo(path).size == photo_size(path) == (16, 24)
 
 
 @pytest.mark.parametrize("name", ["out.gif", "out.xyz", "out", "out.png.txt"])
@@ -929,6 +1197,115 @@ def test_failed_write_leaves_nothing_behind(tmp_path: Path, step: str, monkeypat
     assert path.read_bytes() == b"precious"
 
 
+def jpeg_sampling(data: bytes) -> str:
+    return SUBSAMPLINGS[JpegImagePlugin.get_sampling(Image.open(io.BytesIO(data)))]
+
+
+def avif_sampling(data: bytes) -> str:
+    """From the bits of the configuration box: monochrome, then horizontally and vertically subsampled."""
+    bits = data[data.index(b"av1C") + 6]
+    return {0b000: "4:4:4", 0b010: "4:2:2", 0b011: "4:2:0", 0b111: "4:0:0"}[bits >> 2 & 0b111]
+
+
+def heif_sampling(data: bytes) -> str:
+    import pillow_heif
+
+    return ":".join(str(pillow_heif.open_heif(data).info["chroma"]))
+
+
+@pytest.mark.parametrize("quality", [None, 60, 95])
+@pytest.mark.parametrize("asked", SUBSAMPLINGS)
+@pytest.mark.parametrize(
+    ("format", "sampling"),
+    [
+        ("JPEG", jpeg_sampling),
+        ("AVIF", avif_sampling),
+        pytest.param("HEIF", heif_sampling, marks=needs_heif),
+    ],
+)
+def test_subsampling_asked_for(
+    format: str, sampling: Callable, asked: str, quality: int | None, tmp_path: Path
+) -> None:
+    photo = Photo(smooth(48, 64))
+    path = write_photo(photo, tmp_path / "out", format=format, quality=quality, subsampling=asked)
+    assert sampling(path.read_bytes()) == asked
+    other = "4:2:0" if asked == "4:4:4" else "4:4:4"
+    again = decode_photo(encode_photo(read_photo(path), subsampling=other, quality=quality))
+    assert sampling(encode_photo(again, subsampling=other)) == other
+    grey = Photo(np.repeat(smooth(16, 16)[..., :1], 3, axis=2), grey=True)
+    assert decode_photo(encode_photo(grey, format, subsampling=asked)).grey
+
+
+def test_subsampling_keeps_the_quantisation_of_the_source() -> None:
+    source = pil_bytes(Image.fromarray(smooth(48, 64)), "JPEG", quality=40, subsampling=2)
+    written = Image.open(io.BytesIO(encode_photo(decode_photo(source), subsampling="4:4:4")))
+    assert JpegImagePlugin.get_sampling(written) == 0
+    assert written.quantization == Image.open(io.BytesIO(source)).quantization
+
+
+def test_subsampling_without_being_asked() -> None:
+    photo = Photo(smooth(48, 64))
+    assert jpeg_sampling(encode_photo(photo, "JPEG")) == "4:4:4"
+    assert jpeg_sampling(encode_photo(photo, "JPEG", quality=89)) == "4:2:0"
+    assert avif_sampling(encode_photo(photo, "AVIF")) == "4:4:4"
+    if HEIF:
+        assert heif_sampling(encode_photo(photo, "HEIF")) == "4:2:0"
+        for each in SUBSAMPLINGS:
+            source = heif_bytes(smooth(48, 64), subsampling=each)
+            assert heif_sampling(encode_photo(decode_photo(source))) == each
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP"])
+def test_subsampling_where_there_is_none_is_refused(format: str) -> None:
+    for tell in (check_format, encode_photo):
+        with pytest.raises(UsageError, match=f"{format} has no choice of subsampling") as error:
+            tell(Photo(smooth(8, 8)), format, subsampling="4:2:0")
+        one_line(error)
+        with pytest.raises(UsageError, match="did you mean '4:2:0'"):
+            tell(Photo(smooth(8, 8)), "JPEG", subsampling="420")
+        with pytest.raises(UsageError, match="quality is 0"):
+            tell(Photo(smooth(8, 8)), "JPEG", quality=0)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_opaque_alpha_is_left_out_of_jpeg_and_said_so(bits: int) -> None:
+    photo = Photo(samples(8, 8, 3, bits=bits), np.full((8, 8), 2**bits - 1, f"uint{bits}"))
+    assert check_format(photo, "JPEG") == "JPEG"
+    assert any("alpha" in note for note in write_notes(photo, "JPEG"))
+    assert decode_photo(encode_photo(photo, "JPEG")).alpha is None
+    assert not any("alpha" in note for note in write_notes(photo, "PNG"))
+    assert decode_photo(encode_photo(photo, "PNG")).alpha is not None
+    nearly = photo.alpha.copy()
+    nearly[7, 7] -= 1
+    with pytest.raises(PhotoError, match="alpha"):
+        check_format(Photo(photo.pixels, nearly), "JPEG")
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_filled_places_become_opaque(bits: int) -> None:
+    alpha, mask = samples(8, 9, bits=bits, seed=1), samples(8, 9) > 127
+    before = alpha.copy()
+    photo = Photo(samples(8, 9, 3, bits=bits), alpha, icc=SRGB).opaque_where(mask)
+    np.testing.assert_array_equal(photo.alpha, np.where(mask, 2**bits - 1, before))
+    assert photo.alpha.dtype == alpha.dtype
+    assert photo.icc == SRGB
+    np.testing.assert_array_equal(alpha, before)
+    plain = Photo(samples(8, 9, 3))
+    assert plain.opaque_where(mask) is plain
+    for bad in (mask.T, mask.astype(np.uint8)):
+        with pytest.raises(PhotoError) as error:
+            photo.opaque_where(bad)
+        one_line(error)
+
+
+def test_a_resolution_that_finds_no_place_is_told() -> None:
+    photo = Photo(smooth(8, 8), exif=some_exif(), dpi=(300.0, 300.0))
+    for format in ("WEBP", "AVIF", *HEIF):
+        assert any("resolution" in note for note in write_notes(photo, format))
+        assert write_notes(Photo(smooth(8, 8), dpi=(300.0, 300.0)), format) == ()
+    assert write_notes(photo, "PNG") == ()
+
+
 def test_alpha_is_never_dropped_in_silence(tmp_path: Path) -> None:
     with pytest.raises(PhotoError, match="alpha") as error:
         write_photo(Photo(smooth(8, 8), samples(8, 8)), tmp_path / "out.jpg")
@@ -943,9 +1320,10 @@ def test_bad_quality_format_and_side() -> None:
         one_line(error)
     with pytest.raises(UsageError, match="did you mean 'WEBP'"):
         encode_photo(Photo(smooth(8, 8)), "webpp")
-    with pytest.raises(PhotoError, match="16383") as error:
-        encode_photo(Photo(np.zeros((1, 16_384, 3), np.uint8)), "WEBP")
-    one_line(error)
+    for format, largest in (("WEBP", 16_383), ("JPEG", 65_500), *((each, 16_384) for each in HEIF)):
+        with pytest.raises(PhotoError, match=f"{largest}:") as error:
+            encode_photo(Photo(np.zeros((1, largest + 1, 3), np.uint8)), format)
+        one_line(error)
 
 
 def test_a_link_is_written_through(tmp_path: Path) -> None:

@@ -80,30 +80,6 @@ def as_mask(mask: np.ndarray | Image.Image, size: tuple[int, int] | None = None)
     return _checked_size(_two_valued(mask), size, "mask array")
 
 
-def grow_mask(mask: np.ndarray, pixels: int) -> np.ndarray:
-    """Grow the missing region by a disc: everything within `pixels` (Euclidean) of a missing pixel becomes missing.
-
-    Cost follows the bounding box of the hole, not `pixels` and not the photo. 0 gives the mask back as it is.
-    Raises MaskError when `pixels` is negative or the mask is not bool (H, W).
-    """
-    if mask.dtype != np.bool_ or mask.ndim != 2:
-        raise MaskError(f"mask is {mask.dtype} {mask.shape}, expected bool (height, width): pass it through as_mask")
-    if pixels < 0:
-        raise MaskError(f"mask cannot grow by {pixels} pixels, expected 0 or more")
-    if pixels == 0 or not mask.any():
-        return mask
-    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
-    rows = slice(max(top - pixels, 0), top + height + pixels)
-    columns = slice(max(left - pixels, 0), left + width + pixels)
-    known = np.logical_not(mask[rows, columns]).view(np.uint8)
-    distance = cv2.distanceTransform(known, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    grown = mask.copy()
-    # Squared distances are whole numbers: half a unit above the radius is a limit that rounding the distances to single
-    # precision does not cross for any radius of practice (checked up to 600).
-    grown[rows, columns] = distance <= np.sqrt(pixels * pixels + 0.5)
-    return grown
-
-
 def _mask_of_photo(photo: Photo, size: tuple[int, int] | None, name: str) -> np.ndarray:
     """The mask in a decoded file."""
     picture = photo.pixels[..., 0] if photo.grey else photo.pixels
