@@ -28,6 +28,10 @@ class RecipeError(UsageError):
     """A recipe has an unknown key or a value out of range."""
 
 
+class Cancelled(InpaintError):
+    """A fill was stopped by its progress listener; nothing has changed."""
+
+
 class DataError(InpaintError):
     """A data set is empty or cannot be read."""
 

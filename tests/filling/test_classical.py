@@ -6,10 +6,11 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
+from skimage import data
 
 from inpaintkit.errors import ModelError
 from inpaintkit.filling.blend import from_bytes, to_bytes
-from inpaintkit.filling.classical import BIHARMONIC_LIMIT, CLASSICAL
+from inpaintkit.filling.classical import BIHARMONIC_LIMIT, CLASSICAL, Patch
 from inpaintkit.filling.engines import Engine
 from inpaintkit.filling.inpainter import Inpainter
 
@@ -28,7 +29,7 @@ def test_a_smooth_hole_comes_back(name: str, gradient: Draw) -> None:
     assert np.array_equal(filled[~hole], wounded[~hole])
     assert np.abs(filled - from_bytes(photo))[hole].mean() < 0.05
     assert engine.describe()["name"] == name == engine.name
-    assert engine.working_size is None
+    assert engine.working_size == engine.describe()["working_size"] == (512 if name == "patch" else None)
 
 
 @pytest.mark.parametrize(("name", "method"), [("telea", cv2.INPAINT_TELEA), ("ns", cv2.INPAINT_NS)])
@@ -64,6 +65,29 @@ def test_opencv_methods_do_not_touch_16_bit_precision_of_known_pixels() -> None:
     filled = CLASSICAL["telea"]()(photo, hole)
     assert np.array_equal(filled[~hole], photo[~hole])
     assert np.array_equal(from_bytes(to_bytes(filled))[hole], filled[hole]), "the hole is in 8-bit steps"
+
+
+def test_patch_fills_another_way_from_another_seed_and_names_its_sources() -> None:
+    photo = from_bytes(np.stack([data.gravel()[:96, :96]] * 3, axis=2))
+    hole = np.zeros((96, 96), bool)
+    hole[32:64, 32:64] = True
+    first, again, other = (Patch(seed)(photo, hole) for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert np.array_equal(first, Patch()(np.where(hole[..., None], np.float32(1), photo), hole)), "the hole is not read"
+    assert Patch(3).describe()["seed"] == 3
+    assert "PatchMatch" in Patch.reference
+
+
+def test_patch_continues_a_pattern_across_a_photo_larger_than_its_working_size() -> None:
+    along = np.arange(1200)[None] * np.ones((900, 1))
+    photo = np.repeat(np.rint(128 + 80 * np.sin(along * 2 * np.pi / 48))[..., None], 3, axis=2).astype(np.uint8)
+    hole = np.zeros((900, 1200), bool)
+    hole[250:650, 400:800] = True
+    filled = Inpainter("patch")(np.where(hole[..., None], np.uint8(0), photo), hole)
+    errors = np.abs(filled.astype(int) - photo)[hole]
+    assert np.array_equal(filled[~hole], photo[~hole])
+    assert errors.mean() < 12
 
 
 def test_biharmonic_refuses_a_hole_that_would_not_fit_in_memory() -> None:

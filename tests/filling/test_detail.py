@@ -1,5 +1,7 @@
 """Texture from known patches: what it may touch, what it restores, what it leaves, and pictures of awkward sizes."""
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -8,7 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from skimage import data
 
-from inpaintkit.filling.detail import _windows, fill_by_patches, transfer_detail
+from inpaintkit.filling.classical import fill_by_patches
+from inpaintkit.filling.detail import enlarge_with_detail, transfer_detail
 
 SIDE = 128
 TEXTURES = ("stripes", "noise", "brick", "grass", "gravel")
@@ -182,16 +185,24 @@ def test_single_pixels_and_holes_at_the_border(corner: tuple[int, int]) -> None:
 def test_windows_cover_every_missing_pixel_once_and_stay_small(scattered: bool) -> None:
     mask = np.zeros((300, 500), bool)
     mask[20:280, 30:470] = True
-    mask[5, 498] = True
-    mask[5, 300] = True
+    mask[5, 498] = mask[5, 300] = True
     if scattered:
-        mask = np.random.default_rng(0).random((700, 900)) < 0.00003
-    covered = np.zeros(mask.shape, int)
-    for window, hole, lost, keep in _windows(mask, 400 if scattered else 128):
-        assert max(hole.shape) <= (400 if scattered else 128)
-        assert np.array_equal(lost, mask[window])
-        assert (hole | ~keep).all()
-        covered[window] += keep
+        mask = np.random.default_rng(0).random((300, 500)) < 0.00005
+    photo = np.random.default_rng(1).integers(0, 256, (*mask.shape, 3), dtype=np.uint8)
+    small = np.full((60, 100, 3), 0.5, np.float32)
+    covered, filled = np.zeros(mask.shape, int), photo.copy()
+    for window, pixels, own in enlarge_with_detail(filled, mask, mask, small, window_px=128):
+        assert max(own.shape) <= 128
+        assert pixels.shape == (*own.shape, 3)
+        assert pixels.dtype == np.float32
+        known = ~mask[window]
+        assert np.array_equal(np.rint(pixels[known] * 255), photo[window][known])
+        rows, columns = np.nonzero(own)
+        for places, span, size in ((rows, window[0], 300), (columns, window[1], 500)):
+            assert places.min() >= 8 or span.start == 0
+            assert places.max() < span.stop - span.start - 8 or span.stop == size
+        covered[window] += own
+        filled[window][own] = np.rint(pixels[own] * 255)
     assert np.array_equal(covered, mask.astype(int))
 
 
@@ -232,3 +243,137 @@ def test_a_picture_beyond_the_window_is_filled_at_half_its_size_first() -> None:
     assert np.array_equal(filled[~mask], truth[~mask])
     assert np.square(filled - truth)[mask].mean() < 0.02
     assert sharpness(truth, filled, mask) > 0.5
+
+
+# --- A fill at working size, enlarged --------------------------------------------------------------------------------
+
+
+def enlarged(image: np.ndarray, missing: np.ndarray, small: np.ndarray, **options) -> np.ndarray:
+    """The crop with its windows written into it, as whoever fills a photo does."""
+    lost = options.pop("lost", missing)
+    result = image.copy()
+    for window, pixels, own in enlarge_with_detail(result, missing, lost, small, **options):
+        values = pixels[own][:, : image.shape[2]]
+        top = 1 if image.dtype.kind == "f" else np.iinfo(image.dtype).max
+        result[window][own] = values if image.dtype.kind == "f" else np.rint(values * top)
+    return result
+
+
+def shrunk(truth: np.ndarray, times: int) -> NDArray[np.float32]:
+    """What a perfect network would fill in at so much smaller a size."""
+    return cv2.resize(truth, None, fx=1 / times, fy=1 / times, interpolation=cv2.INTER_AREA)
+
+
+def weave(side: int) -> NDArray[np.float32]:
+    """A pattern of period 8, finer than a crop shrunk by eight can hold."""
+    down, along = np.mgrid[:side, :side]
+    grey = 0.5 + 0.2 * np.sin(2 * np.pi * along / 8) + 0.2 * np.sin(2 * np.pi * down / 8)
+    return np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
+
+
+def test_texture_comes_into_the_middle_of_a_hole_far_wider_than_the_window() -> None:
+    truth = weave(768)
+    mask = box_hole(768, 768, 224)  # 448 wide; no window of 192 in the middle sees anything known
+    result = enlarged(np.where(mask[..., None], np.float32(0), truth), mask, shrunk(truth, 8), window_px=192)
+    middle = result[320:448, 320:448, 0]
+    spectrum = np.abs(np.fft.fft2(middle - middle.mean())) ** 2
+    wave = spectrum[0, 16] + spectrum[16, 0] + spectrum[0, -16] + spectrum[-16, 0]
+    expected = np.square(truth[320:448, 320:448, 0] - 0.5).mean()
+    assert wave > 0.5 * spectrum.sum()
+    assert 0.6 < np.square(middle - middle.mean()).mean() / expected < 1.4
+
+
+def test_number_formats_agree() -> None:
+    truth, mask = drawn("grass", 250), box_hole(250, 250, 60)
+    small = shrunk(truth, 4)
+    results = []
+    for dtype, top in ((np.uint8, 255), (np.uint16, 65535), (np.float32, 1), (np.float64, 1)):
+        steps = np.rint(truth * 255) * (top / 255)
+        image = steps.astype(dtype)
+        result = enlarged(image, mask, small, window_px=160)
+        assert result.dtype == dtype
+        assert np.array_equal(result[~mask], image[~mask])
+        results.append(result.astype(np.float64) / top)
+    for other in results[1:]:
+        assert np.abs(other - results[0]).mean() < 0.01
+    assert np.array_equal(results[2], results[3])
+
+
+def test_grey_photos_are_enlarged_too() -> None:
+    truth, mask = drawn("brick"), box_hole()
+    colour = enlarged(np.repeat(truth[..., :1], 3, axis=2), mask, np.repeat(shrunk(truth, 2)[..., :1], 3, axis=2))
+    grey = enlarged(truth[..., :1], mask, np.repeat(shrunk(truth, 2)[..., :1], 3, axis=2))
+    assert np.allclose(grey[..., 0], colour[..., 0], atol=1e-5)
+
+
+def test_what_the_photo_held_is_never_read_and_the_seed_decides() -> None:
+    truth, mask = drawn("gravel", 200), box_hole(200, 200, 50)
+    small = shrunk(truth, 2)
+    first = enlarged(truth, mask, small, window_px=128)
+    assert np.array_equal(first, enlarged(np.where(mask[..., None], np.float32(1), truth), mask, small, window_px=128))
+    assert not np.array_equal(first, enlarged(truth, mask, small, window_px=128, seed=1))
+
+
+def test_lost_pixels_lend_nothing() -> None:
+    rng = np.random.default_rng(0)
+    image = np.full((256, 256, 3), 0.5, np.float32)
+    image[:, 140:] += 0.3 * rng.standard_normal((256, 116, 1), np.float32)  # loud, and lost
+    image = np.clip(image, 0, 1)
+    mask = np.zeros((256, 256), bool)
+    mask[80:180, 20:110] = True
+    lost = mask.copy()
+    lost[:, 140:] = True
+    small = np.full((64, 64, 3), 0.5, np.float32)
+    quiet, loud = (enlarged(image, mask, small, lost=each, window_px=128)[mask] for each in (lost, mask))
+    assert quiet.std() < 0.01
+    assert np.abs(loud - 0.5).max() > 5 * np.abs(quiet - 0.5).max()
+
+
+def test_without_known_patches_the_fill_is_enlarged_plainly() -> None:
+    mask = np.ones((97, 64), bool)
+    mask[0, 0] = False
+    small = shrunk(drawn("stripes", 64), 4)
+    result = enlarged(np.zeros((97, 64, 3), np.float32), mask, small)
+    plain = cv2.resize(small, (64, 97), interpolation=cv2.INTER_CUBIC)
+    assert np.abs(result - plain)[8:].max() < 0.05
+    assert (result[0, 0] == 0).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (3, 200), (33, 47)])
+@pytest.mark.parametrize("times", [1, 1.7, 6])
+def test_crops_of_any_shape_and_any_enlargement(shape: tuple[int, int], times: float) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.random((*shape, 3), np.float32)
+    small = rng.random((*(max(round(side / times), 1) for side in shape), 3), np.float32)
+    for mask in (np.ones(shape, bool), rng.random(shape) < 0.2):
+        result = enlarged(image, mask, small, window_px=64)
+        assert np.array_equal(result[~mask], image[~mask])
+        assert np.isfinite(result).all()
+        assert result.min() >= 0
+        assert result.max() <= 1
+        assert (result[mask] != image[mask]).any() or not mask.any()
+
+
+def test_tiles_of_an_enlarged_fill_leave_no_joint() -> None:
+    truth = drawn("noise", 400)
+    truth = cv2.GaussianBlur(truth, (0, 0), 0.8)
+    mask = box_hole(400, 400, 130)
+    result = enlarged(np.where(mask[..., None], np.float32(0), truth), mask, shrunk(truth, 4), window_px=160)
+    step = np.abs(np.diff(result[..., 0], axis=1))[80:320, 75:325].mean(axis=0)
+    assert step.max() < 1.5 * np.median(step)
+
+
+def test_memory_stays_within_windows_whatever_the_crop() -> None:
+    image = np.zeros((3000, 3000, 3), np.uint8)
+    image[::2] = 90
+    mask = np.zeros((3000, 3000), bool)
+    mask[1000:2000, 1490:1510] = True
+    small = np.full((96, 96, 3), 0.2, np.float32)
+    tracemalloc.start()
+    try:
+        for _ in enlarge_with_detail(image, mask, mask, small, window_px=256):
+            pass
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 60e6

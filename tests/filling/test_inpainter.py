@@ -3,6 +3,7 @@
 import io
 import tracemalloc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from PIL import Image
 
 import inpaintkit
 from inpaintkit import Inpainter, fill
-from inpaintkit.errors import MaskError, ModelError, PhotoError, UsageError
+from inpaintkit.errors import Cancelled, MaskError, ModelError, PhotoError, UsageError
+from inpaintkit.filling.budget import BYTES_PER_WINDOW_PIXEL
 from inpaintkit.filling.regions import overlap_px, plan_regions
 from inpaintkit.masks import grow_mask
 from inpaintkit.photo import Photo, read_photo
@@ -152,7 +154,7 @@ def test_a_fill_beyond_the_range_is_cut_off(watchful: Any, level: float, expecte
     mask = np.zeros((40, 40), bool)
     mask[10:20, 10:20] = True
     for working_size in (None, 64):
-        filled = Inpainter(watchful(working_size, level=level))(np.full((40, 40, 3), 0.5), mask)
+        filled = Inpainter(watchful(working_size, level=level), detail="off")(np.full((40, 40, 3), 0.5), mask)
         assert filled[15, 15] == pytest.approx(expected, abs=1e-3)
         assert filled.min() >= 0
         assert filled.max() <= 1
@@ -213,7 +215,7 @@ def test_no_joint_shows_where_a_long_hole_was_cut() -> None:
     engine = NumberedEngine()
     mask = np.zeros((400, 60), bool)
     mask[10:390, 26:40] = True
-    filled = Inpainter(engine)(np.full((400, 60, 3), 0.5, np.float32), mask)[14:386, 33, 0]
+    filled = Inpainter(engine, detail="off")(np.full((400, 60, 3), 0.5, np.float32), mask)[14:386, 33, 0]
     assert len(set(engine.levels)) == 2
     assert np.ptp(filled) > 0.5, "the levels differ"
     assert np.abs(np.diff(filled)).max() < 0.2, "a step of 0.8 is spread over the overlap"
@@ -343,7 +345,7 @@ def test_a_mask_of_another_size_is_an_error() -> None:
 def test_unknown_options() -> None:
     with pytest.raises(UsageError, match="did you mean 'poisson'"):
         Inpainter("telea", postprocess="poison")
-    for grow in (-1, 2.5, "3", None, float("nan"), True, 10**400):
+    for grow in (-1, 2.5, "3 apples", "-3", None, float("nan"), True, 10**400):
         with pytest.raises(UsageError, match=r"grow is .*expected a whole number"):
             Inpainter("telea", grow=grow)  # type: ignore[arg-type]
     assert Inpainter("telea", grow=np.int64(2)).grow == 2  # type: ignore[arg-type]
@@ -455,19 +457,21 @@ def test_a_model_is_opened_once_and_again_when_it_changes(own_model: MakeModel, 
     assert inpainter._opened.cache_info().misses == 2
 
 
-def test_a_small_hole_in_12_megapixels_costs_its_crop(watchful: Any) -> None:
+@pytest.mark.parametrize("detail", ["off", "on"])
+def test_a_small_hole_in_12_megapixels_costs_its_crop(watchful: Any, detail: str) -> None:
     image = np.zeros((3000, 4000, 3), np.uint8)
     mask = np.zeros((3000, 4000), bool)
     mask[1000:1300, 2000:2300] = True
     engine = watchful(256)
-    inpainter = Inpainter(engine)
+    inpainter = Inpainter(engine, detail=detail)
     tracemalloc.start()
     inpainter(image, mask)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert [crop.shape for crop, _ in engine.seen] == [(256, 256, 3)]
     one_copy = image.nbytes + mask.nbytes
-    assert peak < 1.75 * one_copy, "a float copy of the photo alone would be four times as large"
+    detail_bytes = BYTES_PER_WINDOW_PIXEL * 600**2 if detail == "on" else 0
+    assert peak < 1.75 * one_copy + detail_bytes, "a float copy of the photo alone would be four times as large"
 
 
 def test_the_facade_is_lazy_and_lists_its_names() -> None:
@@ -476,3 +480,154 @@ def test_the_facade_is_lazy_and_lists_its_names() -> None:
     assert {"fill", "Inpainter", "__version__"} <= set(dir(inpaintkit))
     with pytest.raises(AttributeError, match="no attribute 'fll'"):
         _ = inpaintkit.fll
+
+
+# --- Streams, progress, variants and ceilings ------------------------------------------------------------------------
+
+
+def hole(shape: tuple[int, int] = (120, 160)) -> np.ndarray:
+    """A mask with one hole of 30 by 40."""
+    mask = np.zeros(shape, bool)
+    mask[40:70, 50:90] = True
+    return mask
+
+
+def test_progress_runs_from_nothing_to_all() -> None:
+    shares: list[float] = []
+    mask = np.zeros((300, 300), bool)
+    for place in range(20, 280, 40):
+        mask[place : place + 4, place : place + 4] = True
+    Inpainter(MeanEngine())(picture((300, 300, 3), "uint8"), mask, progress=shares.append)
+    assert len(shares) > 4
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < 0.5
+    assert shares[-1] == 1.0
+
+
+def test_a_listener_that_says_no_cancels_and_nothing_has_changed() -> None:
+    image = picture((120, 160, 3), "uint8")
+    before = image.copy()
+    for call in (
+        lambda: fill(image, hole(), model=MeanEngine(), progress=lambda share: False),
+        lambda: Inpainter("telea").fill_photo(Photo(image), hole(), progress=lambda share: False),
+        lambda: list(Inpainter("telea").stream([(image, hole())], progress=lambda share: False)),
+        lambda: fill(image, hole(), model="telea", variants=3, progress=lambda share: False),
+    ):
+        with pytest.raises(Cancelled, match="as it was"):
+            call()
+        assert np.array_equal(image, before)
+
+
+def test_a_stream_is_lazy_and_in_order() -> None:
+    taken: list[int] = []
+
+    def pairs() -> Any:
+        for number in range(10):
+            taken.append(number)
+            yield np.full((60, 60, 3), 20 * number, np.uint8), hole((60, 60) if number else (60, 61))[:, :60]
+
+    masks = [np.eye(60, dtype=bool)] * 10
+    stream = Inpainter(MeanEngine()).stream(zip((image for image, _ in pairs()), masks, strict=True), together=3)
+    first = next(stream)
+    assert taken == [0, 1, 2]
+    assert first.max() == 0
+    assert [int(each[0, 0, 0]) for each in stream] == [20 * number for number in range(1, 10)]
+    for wrong in (0, 2.5, True):
+        with pytest.raises(UsageError, match="together is"):
+            list(Inpainter("telea").stream([], together=wrong))  # type: ignore[arg-type]
+
+
+def test_photos_are_filled_in_order_and_an_error_takes_its_place() -> None:
+    photos = [Photo(picture((60, 60, 3), "uint8", seed)) for seed in range(5)]
+    masks = [np.eye(60, dtype=bool) for _ in photos]
+    masks[2] = np.ones((60, 60), bool)
+    masks[3] = np.eye(61, dtype=bool)
+    results = list(Inpainter(MeanEngine()).fill_photos(zip(photos, masks, strict=True), together=5))
+    assert [type(each) for each in results] == [tuple, tuple, MaskError, MaskError, tuple]
+    whole, report = results[4]  # type: ignore[misc]
+    assert np.array_equal(whole.pixels, Inpainter(MeanEngine()).fill_photo(photos[4], masks[4]).pixels)
+    assert report.hole_pixels == 60
+
+
+def test_in_place_spares_the_copy() -> None:
+    image = picture((120, 160, 3), "uint8")
+    expected = fill(image, hole(), model="telea")
+    photo = Photo(image)
+    whole, _ = Inpainter("telea").fill_photo_reported(photo, hole(), in_place=True)
+    assert whole.pixels is image
+    assert np.array_equal(image, expected)
+
+
+def test_variants_differ_and_the_best_comes_first(gradient: Draw) -> None:
+    image = gradient(120, 160)
+    image[::4] //= 2
+    variants = Inpainter("default").variants(image, hole(), 4)
+    assert len(variants) == 4
+    assert [each.score for each in variants] == sorted((each.score for each in variants), reverse=True)
+    assert len({each.how for each in variants}) == 4
+    for one in variants:
+        assert np.array_equal(one.result[~hole()], image[~hole()])
+        assert sum(np.array_equal(one.result, other.result) for other in variants) == 1
+    listed = fill(image, hole(), variants=4)
+    assert all(np.array_equal(a, b.result) for a, b in zip(listed, variants, strict=True))
+
+
+def test_variants_come_back_in_the_kind_that_was_given(gradient: Draw, tmp_path: Path) -> None:
+    image = Image.fromarray(gradient(60, 80)).convert("RGBA")
+    mask = hole((60, 80))
+    assert {each.mode for each in fill(image, mask, model="telea", variants=2)} == {"RGBA"}
+    photo = Photo(gradient(60, 80), dpi=(300, 300))
+    assert {each.result.dpi for each in Inpainter("telea").variants(photo, mask, 2)} == {(300, 300)}
+    image.save(tmp_path / "photo.png")
+    assert all(isinstance(each, Image.Image) for each in fill(tmp_path / "photo.png", mask, model="telea", variants=2))
+    grey = np.asarray(image)[..., 0]
+    assert {each.shape for each in fill(grey, mask, model="telea", variants=2)} == {(60, 80)}
+
+
+def test_variants_of_nothing_are_one() -> None:
+    image = picture((40, 40, 3), "uint8")
+    (only,) = fill(image, np.zeros((40, 40), bool), model="telea", variants=5)
+    assert np.array_equal(only, image)
+    for wrong in (0, -1, 65, 1.5, "3", True):
+        with pytest.raises(UsageError, match="variants is"):
+            fill(image, hole((40, 40)), model="telea", variants=wrong)  # type: ignore[arg-type]
+
+
+def test_a_memory_ceiling_changes_no_known_pixel_and_is_refused_when_too_low() -> None:
+    image = picture((700, 900, 3), "uint8")
+    mask = np.zeros((700, 900), bool)
+    mask[100:600, 100:800] = True
+    result = Inpainter(MeanEngine(), memory="8GB")(image, mask)
+    assert np.array_equal(result[~mask], image[~mask])
+    with pytest.raises(PhotoError, match="memory limit: raise the limit"):
+        Inpainter(MeanEngine(), memory="1MB")(image, mask)
+    with pytest.raises(UsageError, match="memory is"):
+        Inpainter("telea", memory="much")
+
+
+def test_the_plan_is_the_one_that_is_filled() -> None:
+    inpainter = Inpainter(MeanEngine(), grow=2)
+    plan = inpainter.plan(hole())
+    assert plan.hole_pixels == int(grow_mask(hole(), 2).sum())
+    _, report = inpainter.fill_photo_reported(Photo(picture((120, 160, 3), "uint8")), hole())
+    assert report.regions == len(plan.regions)
+    assert report.grown_pixels == plan.hole_pixels - int(hole().sum())
+
+
+def test_one_inpainter_serves_several_threads() -> None:
+    inpainter = Inpainter("default", engine="onnx")
+    images = [picture((150, 150, 3), "uint8", seed) for seed in range(4)]
+    mask = hole((150, 150))
+    alone = [inpainter(image, mask) for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda image: inpainter(image, mask), images * 2))
+    assert all(np.array_equal(a, b) for a, b in zip(alone * 2, together, strict=True))
+
+
+@pytest.mark.parametrize("option", ["detail", "grain"])
+def test_unknown_choices(option: str) -> None:
+    with pytest.raises(UsageError, match=f"unknown {option} 'maybe'"):
+        Inpainter("telea", **{option: "maybe"})
+    for seed in (-1, 1.5, "7", True):
+        with pytest.raises(UsageError, match="seed is"):
+            Inpainter("telea", seed=seed)  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inpaintkit.filling.regions import Region, enlarge_crop, plan_regions, shrink_crop
+from inpaintkit.filling.regions import FillPlan, Region, plan_fill, plan_regions
 
 
 def covered(shape: tuple[int, int], regions: list[Region]) -> np.ndarray:
@@ -122,30 +122,67 @@ def test_two_holes_far_apart_are_two_crops_and_neighbours_one() -> None:
     assert len(plan_regions(mask, 256)) == 1
 
 
-def test_shrinking_keeps_hole_colours_out_of_known_pixels() -> None:
-    image = np.full((40, 40, 3), 0.25, np.float32)
-    missing = np.zeros((40, 40), bool)
-    missing[11:29, 11:29] = True
-    image[missing] = 1.0
-    small, small_missing = shrink_crop(image, missing, (10, 10))
-    assert np.allclose(small[~small_missing], 0.25, atol=1e-6)
-    expected = np.zeros((10, 10), bool)
-    expected[2:8, 2:8] = True  # pixel 2 covers 8 to 11, of which 11 is missing: any touch counts
-    assert np.array_equal(small_missing, expected)
-    assert np.allclose(small[2, 5], 0.25, atol=1e-6), "the known part of a touched pixel is its colour"
+def stroke(length: int) -> np.ndarray:
+    """A mask with one long upright stroke, which is cut into pieces."""
+    mask = np.zeros((length + 40, 300), bool)
+    mask[20 : 20 + length, 140:150] = True
+    return mask
 
 
-def test_shrinking_to_an_odd_size_marks_every_touched_pixel() -> None:
-    missing = np.zeros((100, 100), bool)
-    missing[50, 50] = True
-    _, small_missing = shrink_crop(np.zeros((100, 100, 3), np.float32), missing, (37, 37))
-    assert small_missing.sum() >= 1
-    assert small_missing[int(50 * 0.37), int(50 * 0.37)]
+def test_crops_that_see_each_others_holes_are_filled_one_after_the_other() -> None:
+    plan = plan_fill(stroke(1500), 64)
+    assert len(plan.regions) > 10
+    assert plan.waves == tuple(range(len(plan.regions)))
+    for wave in plan.in_waves():
+        assert len(wave) == 1
 
 
-def test_enlarging_stays_in_range() -> None:
-    checks = np.indices((16, 16)).sum(axis=0) % 2
-    large = enlarge_crop(np.repeat(checks[..., None], 3, axis=2).astype(np.float32), (50, 47))
-    assert large.shape == (50, 47, 3)
-    assert large.min() >= 0
-    assert large.max() <= 1
+def test_crops_far_apart_are_filled_together() -> None:
+    mask = np.zeros((1000, 1000), bool)
+    for top, left in ((100, 100), (100, 800), (800, 100), (800, 800)):
+        mask[top : top + 20, left : left + 20] = True
+    plan = plan_fill(mask, 64)
+    assert plan.waves == (0, 0, 0, 0)
+
+
+@settings(max_examples=80, deadline=None)
+@given(mask=masks(), working_size=st.sampled_from([None, 8, 16, 64]))
+def test_within_a_wave_no_crop_sees_what_another_before_it_fills(mask: np.ndarray, working_size: int | None) -> None:
+    plan = plan_fill(mask, working_size)
+    assert plan.hole_pixels == int(mask.sum())
+    assert sum(map(len, plan.in_waves())) == len(plan.regions)
+    for wave in plan.in_waves():
+        filled = np.zeros(mask.shape, bool)
+        for region in wave:
+            assert not filled[region.window].any()
+            filled[region.window] |= region.holes
+
+
+def test_a_plan_reads_as_text() -> None:
+    mask = np.zeros((2000, 3000), bool)
+    mask[900:1200, 700:1000] = True
+    mask[100:110, 2000:2010] = True
+    lines = str(plan_fill(mask, 256)).splitlines()
+    assert lines[0] == ("3000 x 2000 pixels, 90,100 missing (1.5 %): 2 crops for a working size of 256, in 1 wave")
+    assert lines[1] == "  1. wave 1: 256 x 256 from (left 1877, top 0), seen as it is, 100 pixels to fill"
+    assert lines[2].endswith(
+        "600 x 600 from (left 550, top 750), seen at 256 x 256 (2.34 times smaller), 90,000 pixels to fill"
+    )
+    assert str(FillPlan(4, 5, None, (), ())) == "5 x 4 pixels: nothing is missing"
+
+
+def test_more_context_is_more_of_the_photo_at_the_same_working_size() -> None:
+    mask = np.zeros((2000, 2000), bool)
+    mask[900:1200, 700:1000] = True
+    (region,) = plan_regions(mask, 256, context=2.0)
+    assert (region.height, region.width) == (900, 900)
+    assert region.working_shape == (256, 256)
+
+
+def test_crops_of_an_engine_of_any_size_shrink_only_when_they_must() -> None:
+    mask = np.zeros((2000, 2000), bool)
+    mask[400:1600, 400:1600] = True
+    (region,) = plan_regions(mask)
+    assert region.shrink == 1
+    (region,) = plan_regions(mask, largest_crop=500)
+    assert max(region.working_shape) == 500

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError, unknown_name
-from .blend import composite, to_bytes
+from .blend import composite, from_bytes, to_bytes
 from .runtimes import Session, gist, open_session
 
 BoolArray = NDArray[np.bool_]
@@ -67,16 +67,21 @@ class OnnxEngine:
         self.working_size: int | None = int(sidecar.get("working_size", best_at))
         self.size_multiple = int(sidecar.get("size_multiple", _size_in_metadata(session, "size_multiple", 8)))
         self._hole_is_high = bool(sidecar.get("hole_value", 1))
+        self.takes_batches = session.inputs["image"].shape[0] is None and session.inputs["mask"].shape[0] is None
 
     def __call__(self, image: FloatArray, mask: BoolArray) -> FloatArray:
         """The image (H, W, 3) in [0,1] with its missing pixels filled, known ones as they came."""
-        height, width = mask.shape
-        pad = ((0, -height % self.size_multiple), (0, -width % self.size_multiple))
-        planes = np.pad(image, (*pad, (0, 0)), mode="edge").transpose(2, 0, 1)[None]
-        hole = np.pad(mask if self._hole_is_high else ~mask, pad, mode="edge")[None, None].astype(np.float32)
-        output = self._session.run(np.ascontiguousarray(planes, dtype=np.float32), hole)
-        filled = _pixels(self._session, output, planes.shape[2:])
-        return composite(image, mask, np.asarray(filled[:height, :width], np.float32))
+        return self.fill_batch(image[None], mask[None])[0]
+
+    def fill_batch(self, images: FloatArray, masks: BoolArray) -> FloatArray:
+        """`images` (N, H, W, 3) and `masks` (N, H, W) in one run, each as `__call__` fills it."""
+        _, height, width = masks.shape
+        pad = ((0, 0), (0, -height % self.size_multiple), (0, -width % self.size_multiple))
+        planes = np.pad(images, (*pad, (0, 0)), mode="edge").transpose(0, 3, 1, 2)
+        holes = np.pad(masks if self._hole_is_high else ~masks, pad, mode="edge")[:, None].astype(np.float32)
+        output = self._session.run(np.ascontiguousarray(planes, dtype=np.float32), holes)
+        filled = _pixels(self._session, output, planes.shape)[:, :height, :width]
+        return np.stack([composite(*each) for each in zip(images, masks, filled, strict=True)])
 
     def describe(self) -> dict[str, Any]:
         """What this engine is, in plain values."""
@@ -105,11 +110,15 @@ class MiGanEngine(OnnxEngine):
 
     def __call__(self, image: FloatArray, mask: BoolArray) -> FloatArray:
         """The image (H, W, 3) in [0,1] with its missing pixels filled, in 8-bit precision."""
-        high = mask if self._hole_is_high else ~mask
-        planes = np.ascontiguousarray(to_bytes(image).transpose(2, 0, 1)[None])
-        output = self._session.run(planes, high[None, None].astype(np.uint8) * np.uint8(255))
-        filled = _pixels(self._session, output, planes.shape[2:])
-        return composite(image, mask, filled.astype(np.float32) / np.float32(255))
+        return self.fill_batch(image[None], mask[None])[0]
+
+    def fill_batch(self, images: FloatArray, masks: BoolArray) -> FloatArray:
+        """`images` (N, H, W, 3) and `masks` (N, H, W) in one run, each as `__call__` fills it."""
+        high = masks if self._hole_is_high else ~masks
+        planes = np.ascontiguousarray(to_bytes(images).transpose(0, 3, 1, 2))
+        output = self._session.run(planes, high[:, None].astype(np.uint8) * np.uint8(255))
+        filled = from_bytes(_pixels(self._session, output, planes.shape))
+        return np.stack([composite(*each) for each in zip(images, masks, filled, strict=True)])
 
 
 class LamaEngine(OnnxEngine):
@@ -131,6 +140,7 @@ class LamaEngine(OnnxEngine):
                 f"the model's size is fixed at {self.side}: leave it out"
             )
         self.working_size = self.side
+        self.takes_batches = False
         given = session.sidecar.get("output_range")
         self._output_scale: float | None = None if given is None else float(given[1])
         self._lock = threading.Lock()
@@ -166,7 +176,7 @@ class LamaEngine(OnnxEngine):
         hole = mask if self._hole_is_high else ~mask
         planes = np.ascontiguousarray(image.transpose(2, 0, 1)[None], dtype=np.float32)
         output = self._session.run(planes, hole[None, None].astype(np.float32))
-        return _pixels(self._session, output, planes.shape[2:]).astype(np.float32)
+        return _pixels(self._session, output, planes.shape)[0].astype(np.float32)
 
     def _range_of(self, output: FloatArray, image: FloatArray, mask: BoolArray) -> float:
         """1 or 255, the largest value the output can take; a picture too dark to tell is replaced by a drawn one."""
@@ -298,12 +308,12 @@ def _size_in_metadata(session: Session, key: str, otherwise: int) -> int:
     return int(stated)
 
 
-def _pixels(session: Session, output: Any, size: tuple[int, ...]) -> NDArray[Any]:
-    """A graph's (1, 3, H, W) output as (H, W, 3); `size` is the (H, W) that went in. Raises ModelError otherwise."""
+def _pixels(session: Session, output: Any, given: tuple[int, ...]) -> NDArray[Any]:
+    """A graph's (N, 3, H, W) output as (N, H, W, 3); `given` is the shape that went in. Raises ModelError otherwise."""
     shape = tuple(output.shape) if isinstance(output, np.ndarray) else type(output).__name__
-    if shape != (1, 3, *size) or output.dtype.kind not in "fiu":
+    if shape != given or output.dtype.kind not in "fiu":
         raise ModelError(
             f"model '{session.path}' returned {getattr(output, 'dtype', '')} {shape}, expected numbers "
-            f"{(1, 3, *size)}, the size that went in: export it again"
+            f"{given}, the size that went in: export it again"
         )
-    return output[0].transpose(1, 2, 0)
+    return output.transpose(0, 2, 3, 1)

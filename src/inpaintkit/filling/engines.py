@@ -1,6 +1,7 @@
 """Whatever fills a crop, behind one call; and `open_engine`, the one door to the torch side."""
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,7 +14,20 @@ from .adapters import OnnxEngine, open_onnx
 from .classical import CLASSICAL
 from .runtimes import openvino_has_bfloat16, openvino_works
 
-__all__ = ["PRECISIONS", "RUNTIMES", "Engine", "OnnxEngine", "check_options", "model_names", "open_engine"]
+__all__ = [
+    "PRECISIONS",
+    "RUNTIMES",
+    "BatchEngine",
+    "Engine",
+    "OnnxEngine",
+    "check_options",
+    "fill_crops",
+    "model_names",
+    "open_engine",
+]
+
+BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float32]
 
 RUNTIMES = ("auto", "onnx", "openvino", "torch")
 """What runs a network; auto: OpenVINO where it is installed, else ONNX Runtime; torch where there is no ONNX file."""
@@ -24,6 +38,9 @@ OpenVINO runs on a processor with instructions for it. ONNX Runtime has float32 
 
 TRUE_IN_BFLOAT16 = frozenset({"default", "glcic"})
 """Bundled networks that bfloat16 changes by at most 0.01 of the range. GMCNN's weights were changed by 0.012."""
+
+MOST_TOGETHER = 8
+"""Crops that a network is given at once."""
 
 MOST_THREADS = 1024
 """More threads than this are a slip, not a computer."""
@@ -48,6 +65,57 @@ class Engine(Protocol):
     def describe(self) -> dict[str, Any]:
         """What this engine is, in plain values."""
         ...
+
+
+@runtime_checkable
+class BatchEngine(Engine, Protocol):
+    """An engine that can fill several crops of one size in one run."""
+
+    takes_batches: bool
+
+    def fill_batch(self, images: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """`images` (N, H, W, 3) and `masks` (N, H, W), each filled as a call of its own would fill it."""
+        ...
+
+
+def fill_crops(
+    engine: Engine, crops: Sequence[tuple[FloatArray, BoolArray]], most_together: int = MOST_TOGETHER
+) -> list[FloatArray]:
+    """Every crop (image, mask) filled, in order; crops of one size go through the engine together where it can.
+
+    Batches have 8, 4, 2 or 1 crops, at most `most_together`: some runtimes prepare themselves for every new size. An
+    engine is free to write into what it is given. Raises ModelError when what comes back is no picture.
+    """
+    fills: dict[int, FloatArray] = {}
+    by_shape: dict[tuple[int, ...], list[int]] = {}
+    for number, (_, mask) in enumerate(crops):
+        by_shape.setdefault(mask.shape, []).append(number)
+    for members in by_shape.values():
+        while members:
+            size = 1
+            if isinstance(engine, BatchEngine) and engine.takes_batches:
+                size = 1 << (min(len(members), most_together).bit_length() - 1)
+            batch, members[:size] = members[:size], []
+            if size == 1:
+                results = [engine(*crops[batch[0]])]
+            else:
+                images, masks = (np.stack([crops[each][part] for each in batch]) for part in (0, 1))
+                results = list(engine.fill_batch(images, masks))  # type: ignore[attr-defined]
+            for each, result in zip(batch, results, strict=True):
+                fills[each] = _picture(engine, np.asarray(result), crops[each][0].shape)
+    return [fills[number] for number in range(len(crops))]
+
+
+def _picture(engine: Engine, filled: NDArray[Any], shape: tuple[int, ...]) -> FloatArray:
+    """What an engine made of a crop, as float32. Raises ModelError when that is no picture."""
+    if filled.shape != shape or filled.dtype.kind not in "fiu":
+        raise ModelError(
+            f"model '{engine.name}' returned {filled.dtype} {filled.shape} for an image {shape}, expected numbers of "
+            "the same shape: mend it, or use another one"
+        )
+    if not np.isfinite(filled).all():
+        raise ModelError(f"model '{engine.name}' returned values that are no numbers: use another one, or float32")
+    return filled.astype(np.float32, copy=False)
 
 
 def model_names() -> list[str]:

@@ -1,31 +1,49 @@
 """A photo and a mask in, the whole photo out: at any size, in the kind and number format it came in."""
 
 import functools
+import itertools
 import math
 import os
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..errors import MaskError, ModelError, PhotoError, UsageError, unknown_name
-from ..masks import as_mask, grow_mask, read_mask
+from ..errors import Cancelled, InpaintError, MaskError, PhotoError, UsageError, unknown_name
+from ..masks import as_mask, grow_mask, growth_of, read_mask
 from ..photo import Photo, photo_to_pil, read_photo
-from .blend import feather, hole_box, match_seam, poisson, wide_parts
-from .engines import Engine, check_options, open_engine
-from .regions import BoolArray, FloatArray, Region, enlarge_crop, overlap_px, plan_regions, shrink_crop
+from .blend import hole_box
+from .budget import Budget, budget_for
+from .engines import MOST_TOGETHER, Engine, check_options, open_engine
+from .memory import parse_memory
+from .passes import Finish, Meter, Steps, Stopped, fill_passes, planned_seconds, run_together
+from .regions import BoolArray, FillPlan, plan_fill
+from .variants import Variant, rank, seam_agreement
+from .views import VIEWS, View, all_views
 
 POSTPROCESSING = ("none", "poisson")
 """What may be done to a finished fill: nothing, or GLCIC's fast marching and Poisson blending."""
 
-MOST_GROWTH = 100_000
-"""No photo is wider than this; a larger mask growth is a slip."""
+CHOICES = ("auto", "on", "off")
+"""What `detail` and `grain` may be."""
+
+MOST_VARIANTS = 64
+"""More variants of one fill than this are a slip."""
+
+SAME_FILL = 0.5 / 255
+"""Two fills whose pixels differ by less than this on average are one variant."""
+
+RANKED_MARGIN_PX = 64
+"""Known pixels around a hole from which its variants are judged."""
+
+Progress = Callable[[float], object]
+"""Told the share of the work that is done, from 0 to 1; returning False cancels."""
 
 _PIL_MODES = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "I;16": "I;16", "1": "L", "P": "RGB", "PA": "RGBA"}
 """PIL modes that are accepted, and the mode that comes back: a palette or one bit cannot hold new colours."""
@@ -33,7 +51,11 @@ _PIL_MODES = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "I;16": "I;16"
 
 @dataclass(frozen=True)
 class FillReport:
-    """What one fill did. `seconds` is the fill alone, without reading or writing files."""
+    """What one fill did. `seconds` is the fill alone, without reading or writing files.
+
+    `hole_pixels` counts the mask as grown, `grown_pixels` what growing added to it. `detailed` is how many of the
+    `regions` got detail from the photo.
+    """
 
     model: str
     runtime: str
@@ -42,6 +64,8 @@ class FillReport:
     hole_pixels: int
     regions: int
     seconds: float
+    grown_pixels: int = 0
+    detailed: int = 0
 
     @property
     def hole_ratio(self) -> float:
@@ -52,10 +76,12 @@ class FillReport:
 class Inpainter:
     """Fills photos with one model, which stays open between calls. Safe to use from several threads.
 
-    `model` is a name (default, glcic, gmcnn, telea, ns, biharmonic), an ONNX file, weights, a run's folder, or an
-    `Engine` of your own. `engine` is the runtime of a network: auto, onnx, openvino or torch; `precision` auto, float32
-    or bfloat16 (not in ONNX Runtime); `threads` bounds the threads of ONNX Runtime and OpenVINO. `grow` widens every
-    mask by so many pixels. `postprocess` is None or "poisson".
+    `model` is a name (default, glcic, gmcnn, patch, telea, ns, biharmonic), an ONNX file, weights, a run's folder, or
+    an `Engine` of your own. `engine` is the runtime of a network: auto, onnx, openvino or torch; `precision` auto,
+    float32 or bfloat16 (not in ONNX Runtime); `threads` bounds the threads of ONNX Runtime and OpenVINO. `grow` widens
+    every mask, by pixels or by a share of each hole's box ("3%"). `postprocess` is None or "poisson". `detail` (auto,
+    on, off) gives a fill the texture of the photo's own known part, `grain` its noise. `memory` is the most that the
+    process may take, in bytes or as "2GB". `seed` is what detail and grain are drawn from.
 
     Every pixel outside the mask (as grown) comes back bit for bit. Raises UsageError for unknown names and ModelError
     for a model that cannot be used.
@@ -67,15 +93,26 @@ class Inpainter:
         engine: str = "auto",
         *,
         precision: str = "auto",
-        grow: int = 0,
+        grow: int | str = 0,
         postprocess: str | None = None,
+        detail: str = "auto",
+        grain: str = "auto",
+        memory: int | str | None = None,
+        seed: int = 0,
         threads: int | None = None,
     ) -> None:
         chosen = "none" if postprocess is None else postprocess
-        if not isinstance(chosen, str) or chosen not in POSTPROCESSING:
-            raise UsageError(unknown_name("postprocess", str(postprocess), POSTPROCESSING))
-        if not isinstance(grow, int | np.integer) or isinstance(grow, bool) or not 0 <= grow <= MOST_GROWTH:
-            raise UsageError(f"grow is {grow!r}, expected a whole number of pixels from 0 to {MOST_GROWTH}")
+        for kind, given, valid in (
+            ("postprocess", chosen, POSTPROCESSING),
+            ("detail", detail, CHOICES),
+            ("grain", grain, CHOICES),
+        ):
+            if not isinstance(given, str) or given not in valid:
+                raise UsageError(unknown_name(kind, str(given), valid))
+        if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+            raise UsageError(f"seed is {seed!r}, expected a whole number from 0 to 2**63 - 1")
+        self.grow = growth_of(grow)
+        self.memory = None if memory is None else parse_memory(memory)
         check_options(engine, precision, threads)
         if isinstance(model, type) or not isinstance(model, str | Path | Engine):
             given = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
@@ -83,10 +120,9 @@ class Inpainter:
         self.engine: Engine = (
             open_engine(model, engine, precision, threads=threads) if isinstance(model, str | Path) else model
         )
-        self.grow = int(grow)
-        self.postprocess = chosen
+        self.finish = Finish(detail, grain, chosen, seed=int(seed))
 
-    def __call__(self, image: Any, mask: Any) -> Any:
+    def __call__(self, image: Any, mask: Any, *, progress: Progress | None = None) -> Any:
         """The photo made whole.
 
         `image` is a NumPy array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16 or float in [0,1], a PIL
@@ -94,147 +130,238 @@ class Inpainter:
         palette as RGB, one bit as L), its pixels taken as PIL shows them, unturned; a path as an upright PIL image
         (16-bit colour, which PIL cannot hold, is refused: see `fill_photo`). Alpha is kept. `mask` is an array, a PIL
         image or a path, white or True = missing, of the photo's size. Nothing that is passed in is modified. An empty
-        mask gives an equal copy. Raises PhotoError and MaskError.
+        mask gives an equal copy. `progress` is told the share that is done, and cancels by returning False.
+        Raises PhotoError, MaskError, and Cancelled.
         """
         if isinstance(image, str | os.PathLike):
             photo = read_photo(Path(image))
-            return photo_to_pil(self.fill_photo(photo, _any_mask(mask, photo.size)))
+            return photo_to_pil(self.fill_photo(photo, _any_mask(mask, photo.size), progress=progress))
         if isinstance(image, Image.Image):
-            return self._fill_pil(image, mask)
-        return self.fill_pixels(image, mask)[0]
+            return self._fill_pil(image, mask, progress)
+        return self.fill_pixels(image, mask, progress=progress)[0]
 
-    def fill_photo(self, photo: Photo, mask: BoolArray) -> Photo:
+    def fill_photo(self, photo: Photo, mask: BoolArray, *, progress: Progress | None = None) -> Photo:
         """The photo with its missing pixels filled; everything else about it stays."""
-        return self.fill_photo_reported(photo, mask)[0]
+        return self.fill_photo_reported(photo, mask, progress=progress)[0]
 
-    def fill_photo_reported(self, photo: Photo, mask: BoolArray) -> tuple[Photo, FillReport]:
-        """`fill_photo`, and what it did."""
-        pixels, report = self.fill_pixels(photo.pixels, mask, grey=photo.grey)
-        return photo.replace_pixels(pixels), report
+    def fill_photo_reported(
+        self, photo: Photo, mask: BoolArray, *, progress: Progress | None = None, in_place: bool = False
+    ) -> tuple[Photo, FillReport]:
+        """`fill_photo`, and what it did. With `in_place` the photo's own array is filled, which spares a copy."""
+        meter = Meter(progress)
+        fill = self._begin(photo.pixels, mask, photo.grey, in_place=in_place, meter=meter)
+        self._drive([fill], meter)
+        return photo.replace_pixels(fill.output), fill.report()
 
-    def fill_pixels(self, pixels: NDArray[Any], mask: Any, *, grey: bool = False) -> tuple[NDArray[Any], FillReport]:
+    def fill_photos(
+        self,
+        pairs: Iterable[tuple[Photo, BoolArray]],
+        *,
+        together: int = MOST_TOGETHER,
+        progress: Progress | None = None,
+    ) -> Iterator[tuple[Photo, FillReport] | InpaintError]:
+        """Each photo filled, with its report, in order; an error of one photo is yielded in its place.
+
+        `together` photos are taken from `pairs` at a time and their crops share the network's batches; `progress` is
+        told the share of these that is done. Raises Cancelled.
+        """
+        for group in _groups(pairs, together):
+            meter = Meter(progress)
+            begun: list[_Fill | InpaintError] = []
+            for photo, mask in group:
+                try:
+                    begun.append(self._begin(photo.pixels, mask, photo.grey, meter=meter))
+                except InpaintError as error:
+                    begun.append(error)
+            fills = [each for each in begun if isinstance(each, _Fill)]
+            self._drive(fills, meter, stop_at_errors=False)
+            for (photo, _), fill in zip(group, begun, strict=True):
+                if isinstance(fill, InpaintError):
+                    yield fill
+                elif fill.error is not None:
+                    yield fill.error
+                else:
+                    yield photo.replace_pixels(fill.output), fill.report()
+
+    def stream(
+        self, pairs: Iterable[tuple[Any, Any]], *, together: int = MOST_TOGETHER, progress: Progress | None = None
+    ) -> Iterator[Any]:
+        """Every (image, mask) of a stream filled, in order, as a call of its own would fill it: arrays of any kind.
+
+        For photos with their files' tags, and for going on after an error, there is `fill_photos`. `together` and
+        `progress` are as there.
+        """
+        for group in _groups(pairs, together):
+            meter = Meter(progress)
+            fills = [self._begin(image, mask, meter=meter) for image, mask in group]
+            self._drive(fills, meter)
+            yield from (fill.output for fill in fills)
+
+    def fill_pixels(
+        self, pixels: NDArray[Any], mask: Any, *, grey: bool = False, progress: Progress | None = None
+    ) -> tuple[NDArray[Any], FillReport]:
         """A copy of `pixels` (H, W) or (H, W, C) with the missing ones filled, and what was done.
 
         With `grey`, three equal channels stay equal. Raises PhotoError for what is no image, and MaskError for a mask
         that does not fit or leaves nothing known.
         """
+        meter = Meter(progress)
+        fill = self._begin(pixels, mask, grey, meter=meter)
+        self._drive([fill], meter)
+        return fill.output, fill.report()
+
+    def plan(self, mask: Any) -> FillPlan:
+        """What a mask, grown, would be filled from: crops in their order. `str()` lists them."""
+        return plan_fill(self._grown(_any_mask(mask, None)), self.engine.working_size)
+
+    def variants(self, image: Any, mask: Any, count: int, *, progress: Progress | None = None) -> list[Variant]:
+        """Up to `count` different fills of one photo, best first: there are many right answers.
+
+        `image` is a `Photo` or what a call takes, except a path; every `result` is of its kind. The variants see the
+        photo as it is, mirrored or turned, with less and more of its surroundings, get their detail from other seeds,
+        or are filled by patches; fills that do not differ are offered once. They are ranked by how well they agree
+        with the ring around the hole (`variants.seam_agreement`).
+        """
+        if not isinstance(count, int | np.integer) or isinstance(count, bool) or not 1 <= count <= MOST_VARIANTS:
+            raise UsageError(f"variants is {count!r}, expected a whole number from 1 to {MOST_VARIANTS}")
+        pixels, grey = (image.pixels, image.grey) if isinstance(image, Photo) else (image, False)
+        if isinstance(image, Image.Image):
+            pixels = _pil_pixels(image)
+        pixels = _checked_array(pixels)
+        mask = _any_mask(mask, pixels.shape[:2])
+        found: list[Variant] = []
+        for view in itertools.islice(all_views(), 2 * count + len(VIEWS)):
+            meter = Meter(_from_to(progress, len(found) / count, (len(found) + 1) / count))
+            fill = self._begin(pixels, mask, grey, meter=meter, view=view)
+            self._drive([fill], meter)
+            if not any(_same(fill, each.result) for each in found):
+                found.append(Variant(fill.output, _agreement(fill), view.how))
+            if len(found) == count or not fill.plan.regions:
+                break
+        return [replace(each, result=_of_kind(image, each.result)) for each in rank(found)]
+
+    def _begin(
+        self,
+        pixels: Any,
+        mask: Any,
+        grey: bool = False,
+        *,
+        in_place: bool = False,
+        meter: Meter,
+        view: View = VIEWS[0],
+    ) -> "_Fill":
+        """A fill that is ready to be driven; its planned work is added to the meter's."""
         started = time.perf_counter()
         pixels = _checked_array(pixels)
-        mask = self._grown(_any_mask(mask, pixels.shape[:2]))
-        regions = plan_regions(mask, self.engine.working_size)
-        output = pixels.copy()
-        channels = np.atleast_3d(output)
-        colour = channels[..., :3] if channels.shape[2] >= 3 else channels[..., :1]
-        if regions:
-            self._fill_regions(colour, mask, regions, grey or colour.shape[2] == 1)
-        hole_pixels = sum(int(np.count_nonzero(region.holes)) for region in regions)
-        report = FillReport(
-            model=self.engine.name,
-            runtime=self.engine.runtime,
-            height=mask.shape[0],
-            width=mask.shape[1],
-            hole_pixels=hole_pixels,
-            regions=len(regions),
-            seconds=time.perf_counter() - started,
+        mask = _any_mask(mask, pixels.shape[:2])
+        grown = self._grown(mask)
+        engine = view.engine(self.engine, self.finish.seed)
+        size = engine.working_size
+        bytes_per_pixel = pixels.nbytes // grown.size
+        budget = Budget()
+        if grown.any():
+            budget = budget_for(self.memory, grown.size, bytes_per_pixel, engine, others=meter.held_bytes)
+        meter.held_bytes += 2 * pixels.nbytes + grown.nbytes
+        plan = plan_fill(grown, size, context=view.context, largest_crop=budget.largest_crop)
+        finish = replace(
+            self.finish,
+            seed=self.finish.seed + view.seed,
+            crisp=getattr(engine, "crisp", False),
+            window_px=budget.window_px,
         )
-        return output, report
+        output = pixels if in_place else pixels.copy()
+        channels = output[..., None] if output.ndim == 2 else output
+        colour = channels[..., :3] if channels.shape[2] >= 3 else channels[..., :1]
+        meter.planned += planned_seconds(plan, finish)
+        steps = fill_passes(colour, grown, plan, finish, grey or colour.shape[2] == 1, meter)
+        return _Fill(
+            engine, output, grown, plan, finish, steps, budget.most_together, started, int(np.count_nonzero(mask))
+        )
+
+    def _drive(self, fills: "list[_Fill]", meter: Meter, *, stop_at_errors: bool = True) -> None:
+        """Drive fills to their ends together. Raises Cancelled, and with `stop_at_errors` the first fill's error."""
+        if not fills:
+            return
+        together = min(fill.most_together for fill in fills)
+        errors = run_together(fills[0].engine, [fill.steps for fill in fills], together)
+        for fill, error in zip(fills, errors, strict=True):
+            fill.seconds = time.perf_counter() - fill.started
+            if isinstance(error, Stopped):
+                raise Cancelled("the fill was cancelled; the photo is as it was")
+            if error is not None and stop_at_errors:
+                raise error
+            fill.error = error if isinstance(error, InpaintError) else None
+        meter.finish()
 
     def _grown(self, mask: BoolArray) -> BoolArray:
         """The mask as it is filled. Raises MaskError for one that leaves nothing known."""
         grown = grow_mask(mask, self.grow)
         if grown.all():
-            after = f" after growing it by {self.grow} px" if not mask.all() else ""
+            by = self.grow if isinstance(self.grow, str) else f"{self.grow} px"
+            after = f" after growing it by {by}" if not mask.all() else ""
             raise MaskError(
                 f"mask marks every pixel as missing{after}: nothing is left to learn from; white marks what is to be "
                 "filled, black what is kept"
             )
         return grown
 
-    def _fill_regions(self, colour: NDArray[Any], mask: BoolArray, regions: list[Region], grey: bool) -> None:
-        """Fill `colour` in place, region by region.
-
-        What one region filled is known to the next, save a strip along their border: that is filled again and the two
-        fills are faded into each other, so that no joint shows where a long hole was cut.
-        """
-        top, left = min(region.top for region in regions), min(region.left for region in regions)
-        bottom = max(region.top + region.height for region in regions)
-        right = max(region.left + region.width for region in regions)
-        missing = mask[top:bottom, left:right].copy()
-        for region in regions:
-            rows, columns = region.window
-            hole = missing[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-            lost = mask[region.window]
-            crop = colour[region.window]
-            share = _share_of_new(region.holes, lost & ~hole, overlap_px(region))
-            before = _unit(crop)
-            filled = self._fill_crop(before.copy(), hole | (share > 0), lost, region)
-            if (lost & ~hole).any():
-                filled = share[..., None] * filled + (1 - share[..., None]) * before
-            _paste(filled, crop, share > 0, grey)
-            hole[region.holes] = False
-        if self.postprocess == "poisson":
-            for window, part in wide_parts(mask):
-                crop = colour[window]
-                _paste(poisson(_unit(crop), part), crop, part, grey)
-
-    def _fill_crop(self, image: FloatArray, missing: BoolArray, lost: BoolArray, region: Region) -> FloatArray:
-        """One crop through the engine at working size, blended at its own; `lost` is what the photo itself lacks."""
-        hole = image[hole_box(missing)]  # zeroed, so that no engine can read what the photo held there
-        hole[missing[hole_box(missing)]] = 0
-        if self.engine.working_size is None:
-            return self._run_engine(image, missing)
-        shape = missing.shape
-        if region.working_shape == shape:
-            filled = match_seam(image, missing, self._run_engine(image, missing))
-        else:
-            small, small_missing = shrink_crop(image, missing, region.working_shape)
-            filled = match_seam(small, small_missing, self._run_engine(small, small_missing))
-            filled = enlarge_crop(filled, shape)
-        return feather(image, lost, filled)
-
-    def _run_engine(self, image: FloatArray, missing: BoolArray) -> FloatArray:
-        """What the engine makes of a crop. Raises ModelError when that is no picture."""
-        filled = np.asarray(self.engine(image, missing))
-        if filled.shape != image.shape or filled.dtype.kind not in "fiu":
-            raise ModelError(
-                f"model '{self.engine.name}' returned {filled.dtype} {filled.shape} for an image {image.shape}, "
-                "expected numbers of the same shape: mend it, or use another one"
-            )
-        if not np.isfinite(filled).all():
-            raise ModelError(
-                f"model '{self.engine.name}' returned values that are no numbers: use another one, or float32"
-            )
-        return filled.astype(np.float32, copy=False)
-
-    def _fill_pil(self, image: Image.Image, mask: Any) -> Image.Image:
+    def _fill_pil(self, image: Image.Image, mask: Any, progress: Progress | None) -> Image.Image:
         """A PIL image of the accepted modes, its `info` (profile, EXIF, resolution) kept."""
-        if image.mode not in _PIL_MODES:
-            raise PhotoError(
-                f"PIL image has mode {image.mode}, expected one of {', '.join(_PIL_MODES)}: convert it to RGB first"
-            )
-        back = "RGBA" if image.mode == "P" and "transparency" in image.info else _PIL_MODES[image.mode]
-        try:
-            pixels = np.asarray(image if image.mode == back else image.convert(back))
-        except Exception as error:  # a lazily opened file is decoded here
-            raise PhotoError(
-                f"PIL image of mode {image.mode} cannot be decoded ({error}), expected a whole picture: open it afresh"
-            ) from error
-        filled, _ = self.fill_pixels(pixels, mask)
-        result = Image.fromarray(filled)
-        result.info = {key: value for key, value in image.info.items() if key != "transparency" or back == image.mode}
-        return result
+        filled, _ = self.fill_pixels(_pil_pixels(image), mask, progress=progress)
+        return _pil_of(image, filled)
 
 
-def fill(image: Any, mask: Any, model: str | Path | Engine = "default", **options: Any) -> Any:
+@dataclass(eq=False)
+class _Fill:
+    """One photo being filled, or filled."""
+
+    engine: Engine
+    output: NDArray[Any]
+    mask: BoolArray
+    plan: FillPlan
+    finish: Finish
+    steps: Steps
+    most_together: int
+    started: float
+    given_pixels: int
+    seconds: float = 0.0
+    error: InpaintError | None = None
+
+    def report(self) -> FillReport:
+        """What was done."""
+        engine, hole_pixels = self.engine, self.plan.hole_pixels
+        return FillReport(
+            model=engine.name,
+            runtime=engine.runtime,
+            height=self.plan.height,
+            width=self.plan.width,
+            hole_pixels=hole_pixels,
+            regions=len(self.plan.regions),
+            seconds=self.seconds,
+            grown_pixels=hole_pixels - self.given_pixels,
+            detailed=sum(self.finish.details(self.plan, region) for region in self.plan.regions),
+        )
+
+
+def fill(image: Any, mask: Any, model: str | Path | Engine = "default", *, variants: int = 1, **options: Any) -> Any:
     """The photo made whole: path, PIL image or array in, the same kind out (for a path, a PIL image).
 
-    `options` are those of `Inpainter`: engine, precision, grow, postprocess, threads. The two models used last stay
-    open.
+    `variants` above 1 gives a list of up to so many different fills instead, best first. `progress` is told the share
+    that is done. `options` are those of `Inpainter`: engine, precision, grow, postprocess, detail, grain, memory, seed,
+    threads. The two models used last stay open.
     """
-    if not isinstance(model, str | Path):
-        return Inpainter(model, **options)(image, mask)
-    model_options = {key: options.pop(key) for key in ("engine", "precision", "threads") if key in options}
-    return Inpainter(_kept_open(model, **model_options), **options)(image, mask)
+    progress = options.pop("progress", None)
+    if isinstance(model, str | Path):
+        model_options = {key: options.pop(key) for key in ("engine", "precision", "threads") if key in options}
+        model = _kept_open(model, **model_options)
+    inpainter = Inpainter(model, **options)
+    if isinstance(variants, int) and variants == 1 and not isinstance(variants, bool):
+        return inpainter(image, mask, progress=progress)
+    if isinstance(image, str | os.PathLike):
+        photo = read_photo(Path(image))
+        found = inpainter.variants(photo, _any_mask(mask, photo.size), variants, progress=progress)
+        return [photo_to_pil(each.result) for each in found]
+    return [each.result for each in inpainter.variants(image, mask, variants, progress=progress)]
 
 
 _opening = threading.Lock()
@@ -260,7 +387,7 @@ def _last_change(path: Path) -> int:
         return 0
 
 
-def _any_mask(mask: Any, size: tuple[int, int]) -> BoolArray:
+def _any_mask(mask: Any, size: tuple[int, int] | None) -> BoolArray:
     """A mask given as path, PIL image or array."""
     if isinstance(mask, str | os.PathLike):
         return read_mask(Path(mask), size)
@@ -291,37 +418,68 @@ def _checked_array(image: Any) -> NDArray[Any]:
     return np.asarray(image)  # plain, where it is of a subclass: OpenCV does not survive np.matrix
 
 
-def _share_of_new(holes: BoolArray, filled_before: BoolArray, overlap: int) -> FloatArray:
-    """How much of a pixel comes from the new fill: 1 in `holes`, from there down to 0 over what was filled before."""
-    share = holes.astype(np.float32)
-    if not filled_before.any():
-        return share
-    distance = cv2.distanceTransform((~holes).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
-    fading = np.clip(1 - distance / (overlap + 1), 0, 1)
-    return np.where(filled_before & ~holes, fading, share).astype(np.float32)
+def _pil_pixels(image: Image.Image) -> NDArray[Any]:
+    """The pixels of a PIL image in the mode it will come back in. Raises PhotoError."""
+    if image.mode not in _PIL_MODES:
+        raise PhotoError(
+            f"PIL image has mode {image.mode}, expected one of {', '.join(_PIL_MODES)}: convert it to RGB first"
+        )
+    back = _mode_back(image)
+    try:
+        return np.asarray(image if image.mode == back else image.convert(back))
+    except Exception as error:  # a lazily opened file is decoded here
+        raise PhotoError(
+            f"PIL image of mode {image.mode} cannot be decoded ({error}), expected a whole picture: open it afresh"
+        ) from error
 
 
-def _unit(crop: NDArray[Any]) -> FloatArray:
-    """A crop as float32 (H, W, 3) in [0,1]; one channel is repeated. Always a copy."""
-    scaled = crop.astype(np.float32)
-    if crop.dtype.kind == "u":
-        scaled *= np.float32(1 / np.iinfo(crop.dtype).max)
-    return np.repeat(scaled, 3, axis=2) if crop.shape[2] == 1 else scaled
+def _mode_back(image: Image.Image) -> str:
+    return "RGBA" if image.mode == "P" and "transparency" in image.info else _PIL_MODES[image.mode]
 
 
-def _paste(filled: FloatArray, crop: NDArray[Any], holes: BoolArray, grey: bool) -> None:
-    """Write the holes' pixels into `crop`, in its own number format; with `grey`, all channels alike."""
-    box = hole_box(holes)
-    inside = holes[box]
-    values = filled[box][inside]
-    if grey:
-        values = np.repeat(values.mean(axis=1, keepdims=True), 3, axis=1)
-    crop[box][inside] = _like(values[:, : crop.shape[2]], crop.dtype)
+def _pil_of(image: Image.Image, filled: NDArray[Any]) -> Image.Image:
+    """Filled pixels as a PIL image with the `info` of the one they come from."""
+    result = Image.fromarray(filled)
+    back = _mode_back(image)
+    result.info = {key: value for key, value in image.info.items() if key != "transparency" or back == image.mode}
+    return result
 
 
-def _like(values: FloatArray, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Values in the photo's own number format, what lies beyond [0,1] cut off."""
-    values = np.clip(values, 0, 1)
-    if dtype.kind == "f":
-        return values.astype(dtype)
-    return np.rint(values * np.float32(np.iinfo(dtype).max)).astype(dtype)
+def _of_kind(image: Any, filled: NDArray[Any]) -> Any:
+    """Filled pixels as the kind of thing that was given."""
+    if isinstance(image, Photo):
+        return image.replace_pixels(filled)
+    return _pil_of(image, filled) if isinstance(image, Image.Image) else filled
+
+
+def _groups(pairs: Iterable[tuple[Any, Any]], together: int) -> Iterator[list[tuple[Any, Any]]]:
+    """So many pairs at a time. Raises UsageError for a number that is none."""
+    if not isinstance(together, int | np.integer) or isinstance(together, bool) or together < 1:
+        raise UsageError(f"together is {together!r}, expected a whole number of photos from 1")
+    waiting = iter(pairs)
+    while group := list(itertools.islice(waiting, together)):
+        yield group
+
+
+def _from_to(progress: Progress | None, first: float, last: float) -> Progress | None:
+    """A listener for one of several fills, which together go from 0 to 1."""
+    if progress is None:
+        return None
+    return lambda share: progress(first + (last - first) * share)
+
+
+def _same(fill: _Fill, other: NDArray[Any]) -> bool:
+    """Whether two fills look the same."""
+    box = hole_box(fill.mask)
+    inside = fill.mask[box]
+    pixels = [np.asarray(each[box][inside], np.float64) for each in (fill.output, other)]
+    top = np.iinfo(other.dtype).max if other.dtype.kind == "u" else 1
+    return float(np.abs(pixels[0] - pixels[1]).mean()) < SAME_FILL * top if inside.any() else True
+
+
+def _agreement(fill: _Fill) -> float:
+    """How well a finished fill agrees with its surroundings."""
+    box = hole_box(fill.mask, RANKED_MARGIN_PX)
+    pixels = np.atleast_3d(fill.output)[box]
+    colour = pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
+    return seam_agreement(colour, fill.mask[box])

@@ -6,6 +6,7 @@ thin one (a scratch, a pen stroke, a line of text) is cut into pieces that are e
 resolution. Small holes that fit into one crop share it, so that a thousand specks do not become a thousand calls.
 """
 
+from collections.abc import Sized
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -14,8 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 BoolArray = NDArray[np.bool_]
-FloatArray = NDArray[np.float32]
-
 BLOCK = 8
 """Side in pixels of the blocks in which holes are grouped: holes closer than this are one."""
 
@@ -24,6 +23,9 @@ CLASSICAL_MARGIN = 16
 
 CLASSICAL_CROP = 512
 """Holes that fit together into a crop of this side are filled in one call by engines without a working size."""
+
+LISTED = 40
+"""Crops that a printed plan lists one by one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +49,68 @@ class Region:
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
     @property
+    def hole_pixels(self) -> int:
+        """Missing pixels that this region fills."""
+        return int(np.count_nonzero(self.holes))
+
+    @property
     def working_shape(self) -> tuple[int, int]:
         """Height and width at which the engine sees the crop."""
         return max(1, round(self.height / self.shrink)), max(1, round(self.width / self.shrink))
+
+
+@dataclass(frozen=True, eq=False)
+class FillPlan:
+    """What will be filled, from which crops and in which order; `str()` lists it.
+
+    `regions` are in the order of filling. `waves` says, for each of them, how many others must be filled one after the
+    other before it: crops of one wave do not see each other's holes and are given to the engine together.
+    `working_size` is the engine's, None for one that takes any size.
+    """
+
+    height: int
+    width: int
+    working_size: int | None
+    regions: tuple[Region, ...]
+    waves: tuple[int, ...]
+
+    @property
+    def hole_pixels(self) -> int:
+        """Missing pixels in all."""
+        return sum(region.hole_pixels for region in self.regions)
+
+    def in_waves(self) -> list[list[Region]]:
+        """The regions wave by wave."""
+        count = max(self.waves, default=-1) + 1
+        return [[each for each, w in zip(self.regions, self.waves, strict=True) if w == wave] for wave in range(count)]
+
+    def __str__(self) -> str:
+        missing = self.hole_pixels
+        if not missing:
+            return f"{self.width} x {self.height} pixels: nothing is missing"
+        share = 100 * missing / (self.height * self.width)
+        engine = "an engine of any size" if self.working_size is None else f"a working size of {self.working_size}"
+        lines = [
+            f"{self.width} x {self.height} pixels, {missing:,} missing ({share:.2g} %): "
+            f"{_counted(self.regions, 'crop')} for {engine}, in {_counted(set(self.waves), 'wave')}"
+        ]
+        for number, (region, wave) in enumerate(zip(self.regions, self.waves, strict=True), 1):
+            if number > LISTED:
+                lines.append(f"and {len(self.regions) - LISTED} more")
+                break
+            height, width = region.working_shape
+            seen = "as it is" if region.shrink == 1 else f"at {width} x {height} ({region.shrink:.3g} times smaller)"
+            lines.append(
+                f"{number:>3}. wave {wave + 1}: {region.width} x {region.height} from (left {region.left}, top "
+                f"{region.top}), seen {seen}, {region.hole_pixels:,} pixels to fill"
+            )
+        return "\n".join(lines)
+
+
+def plan_fill(mask: BoolArray, working_size: int | None = None, **options: Any) -> FillPlan:
+    """The plan for a mask; `options` are those of `plan_regions`."""
+    regions = plan_regions(mask, working_size, **options)
+    return FillPlan(mask.shape[0], mask.shape[1], working_size, tuple(regions), _waves(regions))
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +129,15 @@ class _Pieces:
         return _Pieces(*(getattr(self, each.name)[members] for each in fields(self)))
 
 
-def plan_regions(mask: BoolArray, working_size: int | None = None) -> list[Region]:
+def plan_regions(
+    mask: BoolArray, working_size: int | None = None, *, context: float = 1.0, largest_crop: int | None = None
+) -> list[Region]:
     """The crops that together cover every missing pixel exactly once, smallest first.
 
     `working_size` is the side the engine works best at; None means that the engine takes any size and looks only at the
-    hole's rim. The cost follows the box around all holes, not the photo. An empty mask gives an empty list.
+    hole's rim: then crops above `largest_crop` pixels a side are shrunk to it, if that is given. `context` scales how
+    much of its surroundings a hole wider than a third of the working size gets. The cost follows the box around all
+    holes, not the photo. An empty mask gives an empty list.
     """
     photo_height, photo_width = mask.shape
     box_left, box_top, box_width, box_height = cv2.boundingRect(mask.view(np.uint8))
@@ -86,9 +151,9 @@ def plan_regions(mask: BoolArray, working_size: int | None = None) -> list[Regio
     hole_of_block = labels[rows, columns].astype(np.int64) - 1
     boxes = _tight_boxes(rows, columns, extents, hole_of_block)
     thickness = _thickness(mask, (box_top, box_left, box_height, box_width), labels, hole_of_block.max() + 1)
-    side, margin, pitch = _crop_sides(boxes, thickness, working_size, max(photo_height, photo_width))
+    side, margin, pitch, reach = _crop_sides(boxes, thickness, working_size, max(photo_height, photo_width), context)
 
-    piece_of_block, hole_of_piece = _cut_long_holes(rows, columns, hole_of_block, boxes, pitch)
+    piece_of_block, hole_of_piece = _cut_long_holes(rows, columns, hole_of_block, boxes, pitch, reach)
     top, left, bottom, right = _tight_boxes(rows, columns, extents, piece_of_block)
     pieces = _Pieces(
         top + box_top, left + box_left, bottom + box_top, right + box_left, side[hole_of_piece], margin[hole_of_piece]
@@ -100,7 +165,7 @@ def plan_regions(mask: BoolArray, working_size: int | None = None) -> list[Regio
     owner = np.full(grid.shape, -1, np.int64)
     owner[rows, columns] = region_of_piece[piece_of_block]
     return [
-        _region(mask, owner == number, (box_top, box_left), pieces.of(members), working_size)
+        _region(mask, owner == number, (box_top, box_left), pieces.of(members), working_size, largest_crop)
         for number, members in enumerate(shares)
     ]
 
@@ -111,29 +176,6 @@ def overlap_px(region: Region) -> int:
     Half of the narrowest context that a piece gets, so that the fade ends within the crop and known pixels lie beyond.
     """
     return max(region.height, region.width) // 16
-
-
-def shrink_crop(image: FloatArray, missing: BoolArray, shape: tuple[int, int]) -> tuple[FloatArray, BoolArray]:
-    """The crop and its mask at a smaller `shape` (height, width): no hole colour bleeds into a known pixel.
-
-    Known pixels are area-averaged among themselves; a small pixel that touches a missing one is missing.
-    """
-    height, width = shape
-    known = (~missing).astype(np.float32)
-    weight = cv2.resize(known, (width, height), interpolation=cv2.INTER_AREA)
-    seen = cv2.copyTo(np.ascontiguousarray(image), (~missing).astype(np.uint8))  # 0 where missing
-    total = np.asarray(cv2.resize(seen, (width, height), interpolation=cv2.INTER_AREA))
-    small = total.reshape(height, width, -1) / np.maximum(weight, 1e-6)[..., None]
-    small_missing = weight < 1 - 1e-5
-    small[weight <= 1e-6] = 0
-    return np.clip(small, 0, 1, dtype=np.float32), small_missing
-
-
-def enlarge_crop(filled: FloatArray, shape: tuple[int, int]) -> FloatArray:
-    """A fill at working size brought back to the crop's `shape` (height, width), cubic, within [0,1]."""
-    height, width = shape
-    large = np.asarray(cv2.resize(filled, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
-    return np.clip(large, 0, 1, out=large)
 
 
 def _occupied_blocks(inside: BoolArray) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -190,9 +232,13 @@ def _thickness(
 
 
 def _crop_sides(
-    boxes: tuple[NDArray[np.int64], ...], thickness: NDArray[np.float64], working_size: int | None, longest: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Crop side, margin and the pitch at which a long hole is cut (0: not at all), per hole."""
+    boxes: tuple[NDArray[np.int64], ...],
+    thickness: NDArray[np.float64],
+    working_size: int | None,
+    longest: int,
+    context: float,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Per hole: crop side, margin, the blocks at which a long one is cut (0: not at all), and the most a piece has."""
     top, left, bottom, right = boxes
     extent = np.maximum(bottom - top, right - left).astype(np.float64)
     if working_size is None:
@@ -200,9 +246,9 @@ def _crop_sides(
         cut = (extent > 2 * CLASSICAL_CROP) & (extent > 8 * thickness)
         side = np.where(cut, CLASSICAL_CROP, np.maximum(CLASSICAL_CROP, extent + 2 * margin))
         pitch = np.where(cut, (side - 2 * margin) // BLOCK, 0)
-        return _whole(side), _whole(margin), pitch.astype(np.int64)
-    around_box = np.minimum(np.maximum(working_size, 2 * extent), max(longest, working_size))
-    around_stroke = np.minimum(np.maximum(working_size, 3 * thickness), around_box)
+        return _whole(side), _whole(margin), pitch.astype(np.int64), pitch.astype(np.int64)
+    around_box = np.minimum(np.maximum(working_size, (1 + context) * extent), max(longest, working_size))
+    around_stroke = np.minimum(np.maximum(working_size, (1 + 2 * context) * thickness), around_box)
     stroke_margin = np.clip(2 * thickness, around_stroke / 8, around_stroke / 4)
     fits = extent <= around_stroke - 2 * stroke_margin
     cut = ~fits & (around_box >= 2 * around_stroke)
@@ -210,7 +256,8 @@ def _crop_sides(
     side = np.where(thin, around_stroke, around_box)
     margin = np.where(thin, stroke_margin, np.minimum((around_box - extent) / 2, around_box / 4).clip(0))
     pitch = np.where(cut, np.maximum((side - 2 * margin) // BLOCK, 1), 0)
-    return _whole(side), margin.astype(np.int64), pitch.astype(np.int64)
+    reach = np.where(cut, np.maximum(3 * side / 4 // BLOCK, 1), 0)  # keeps an eighth of the crop on either side
+    return _whole(side), margin.astype(np.int64), pitch.astype(np.int64), reach.astype(np.int64)
 
 
 def _whole(values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -224,23 +271,54 @@ def _cut_long_holes(
     hole: NDArray[np.int64],
     boxes: tuple[NDArray[np.int64], ...],
     pitch: NDArray[np.int64],
+    reach: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The piece of every block and the hole of every piece; `pitch` is in blocks, 0 leaves a hole whole."""
-    top, left, bottom, right = boxes
-    step_down = _even_step(top // BLOCK, -(-bottom // BLOCK), pitch)
-    step_right = _even_step(left // BLOCK, -(-right // BLOCK), pitch)
-    down = (rows - top[hole] // BLOCK) // step_down[hole]
-    along = (columns - left[hole] // BLOCK) // step_right[hole]
-    height, width = int(down.max()) + 1, int(along.max()) + 1
-    found, piece = np.unique((hole * height + down) * width + along, return_inverse=True)
-    return piece.reshape(-1), found // (height * width)
+    """The piece of every block and the hole of every piece.
+
+    A hole is cut into even bands of at most `pitch` blocks of rows (0 leaves it whole), and what lies in a band into
+    even pieces of at most `reach` blocks of columns. A slanting stroke of some width so stays one piece a band, and
+    leaves no slivers beside it.
+    """
+    top, _, bottom, _ = boxes
+    first = top // BLOCK
+    band = (rows - first[hole]) // _even_step(-(-bottom // BLOCK) - first, pitch)[hole]
+    order = np.lexsort((columns, band, hole))
+    hole_in, band_in, column_in = hole[order], band[order], columns[order]
+    new_band = np.r_[True, (np.diff(hole_in) != 0) | (np.diff(band_in) != 0)]
+    # Within a band, columns that are far apart are different runs, so that no piece spans nothing.
+    run_number = np.cumsum(new_band | np.r_[True, np.diff(column_in) > np.maximum(pitch[hole_in[1:]], 1)]) - 1
+    run_number = np.where(pitch[hole_in] > 0, run_number, -1 - hole_in)
+    _, run = np.unique(run_number, return_inverse=True)
+    starts, ends = _extremes(column_in, run.reshape(-1))
+    step = _even_step(ends + 1 - starts, _first_of_each(reach[hole_in], run))
+    along = (column_in - starts[run]) // step[run]
+    found, piece_in_order = np.unique(run * (int(along.max()) + 1) + along, return_inverse=True)
+    piece = np.empty(len(rows), np.int64)
+    piece[order] = piece_in_order.reshape(-1)
+    return piece, _first_of_each(hole_in, piece_in_order.reshape(-1), len(found))
 
 
-def _even_step(first: NDArray[np.int64], last: NDArray[np.int64], pitch: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Blocks per piece so that a span is cut evenly into pieces of at most `pitch` blocks."""
-    span = np.maximum(last - first, 1)
-    parts = np.where(pitch > 0, -(-span // np.maximum(pitch, 1)), 1)
+def _even_step(span: NDArray[np.int64], most: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Blocks per piece so that a span is cut evenly into pieces of at most so many blocks; 0 leaves it whole."""
+    span = np.maximum(span, 1)
+    parts = np.where(most > 0, -(-span // np.maximum(most, 1)), 1)
     return -(-span // parts)
+
+
+def _extremes(values: NDArray[np.int64], group: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The least and the largest value of every group; groups are numbered from 0."""
+    least = np.full(int(group.max()) + 1, np.iinfo(np.int64).max)
+    largest = np.full(int(group.max()) + 1, -1)
+    np.minimum.at(least, group, values)
+    np.maximum.at(largest, group, values)
+    return least, largest
+
+
+def _first_of_each(values: NDArray[np.int64], group: NDArray[np.int64], count: int = 0) -> NDArray[np.int64]:
+    """A value of every group, which all its members share."""
+    result = np.zeros(max(count, int(group.max()) + 1), np.int64)
+    result[group] = values
+    return result
 
 
 def _share_crops(pieces: _Pieces, working_size: int | None) -> list[NDArray[np.int64]]:
@@ -284,6 +362,7 @@ def _region(
     origin: tuple[int, int],
     pieces: _Pieces,
     working_size: int | None,
+    largest_crop: int | None,
 ) -> Region:
     """The crop for the pieces that share it, shifted inward at the photo's borders."""
     side = int(pieces.side.max())
@@ -304,5 +383,25 @@ def _region(
     along = slice(*np.searchsorted(columns, (0, owned_blocks.shape[1] * BLOCK)))
     owned[down, along] = owned_blocks[np.ix_(rows[down] // BLOCK, columns[along] // BLOCK)]
     holes = mask[top : top + height, left : left + width] & owned
-    shrink = 1.0 if working_size is None else max(1.0, max(height, width) / working_size)
+    seen = largest_crop if working_size is None else working_size
+    shrink = 1.0 if seen is None else max(1.0, max(height, width) / seen)
     return Region(top, left, height, width, shrink, holes)
+
+
+def _waves(regions: list[Region]) -> tuple[int, ...]:
+    """For every region how many must come before it: those whose holes its crop may see, and what these wait for."""
+    boxes = np.empty((len(regions), 4), np.int64)
+    waves: list[int] = []
+    for number, region in enumerate(regions):
+        left, top, width, height = cv2.boundingRect(region.holes.view(np.uint8))
+        boxes[number] = region.top + top, region.left + left, region.top + top + height, region.left + left + width
+        earlier = boxes[:number]
+        seen = (earlier[:, 0] < region.top + region.height) & (earlier[:, 2] > region.top)
+        seen &= (earlier[:, 1] < region.left + region.width) & (earlier[:, 3] > region.left)
+        waves.append(max((waves[each] + 1 for each in np.flatnonzero(seen)), default=0))
+    return tuple(waves)
+
+
+def _counted(things: Sized, name: str) -> str:
+    """`1 crop`, `3 crops`."""
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"

@@ -24,6 +24,7 @@ class TorchEngine:
     """
 
     runtime = "torch"
+    takes_batches = True
 
     def __init__(self, path: Path, *, precision: str = "float32", name: str | None = None) -> None:
         if precision not in PRECISIONS:
@@ -39,13 +40,17 @@ class TorchEngine:
 
     def __call__(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Fill the hole; known pixels come back bit for bit."""
+        return self.fill_batch(image[None], mask[None])[0]
+
+    def fill_batch(self, images: np.ndarray, masks: np.ndarray) -> np.ndarray:
+        """`images` (N, H, W, 3) and `masks` (N, H, W) in one run, each as `__call__` fills it."""
         with torch.inference_mode():
-            x = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)[None].to(self._device)
-            m = torch.from_numpy(np.require(mask, requirements=["C", "W"]))[None, None].to(self._device, torch.float32)
+            x = torch.from_numpy(np.require(images, requirements=["C", "W"])).permute(0, 3, 1, 2).to(self._device)
+            m = torch.from_numpy(np.require(masks, requirements=["C", "W"]))[:, None].to(self._device, torch.float32)
             padded, padded_mask = pad_to_multiple(x, m, self.size_multiple)
             completed = self._generator(padded, padded_mask).image
-            result = composite(x, m, crop_back(completed, *image.shape[:2]))
-            return np.ascontiguousarray(result[0].permute(1, 2, 0).cpu().numpy())
+            result = composite(x, m, crop_back(completed, *masks.shape[1:]))
+            return np.ascontiguousarray(result.permute(0, 2, 3, 1).cpu().numpy())
 
     def describe(self) -> dict[str, Any]:
         """Name, runtime, precision, device and the weights file's own description."""
