@@ -125,11 +125,17 @@ def test_a_full_mask_fails(run: Any, scene: Any) -> None:
     assert left_behind(scene) == set()
 
 
-def test_a_mask_of_another_size_fails(run: Any, scene: Any) -> None:
-    Image.fromarray(np.full((80, 60), 255, np.uint8)).save(scene.mask)
-    outcome = run("fill", scene.photo, "-m", scene.mask, "-o", scene.folder / "out.png", "--model", "telea")
-    assert_one_line(outcome, 1, "80", "60")
-    assert left_behind(scene) == set()
+def test_a_mask_of_another_size_is_resized_with_a_warning(run: Any, scene: Any) -> None:
+    Image.open(scene.mask).resize((160, 120), Image.Resampling.NEAREST).save(scene.mask)
+    output = scene.folder / "out.png"
+    outcome = run("fill", scene.photo, "-m", scene.mask, "-o", output, "--model", "telea")
+    assert outcome.status == 0
+    assert outcome.err.startswith("note: ")
+    assert "160 x 120" in outcome.err
+    assert "80 x 60" in outcome.err
+    filled = np.asarray(Image.open(output))
+    assert np.array_equal(filled[~scene.hole], scene.pixels[~scene.hole])
+    assert left_behind(scene) == {"out.png"}
 
 
 @pytest.mark.parametrize("content", [b"", b"no photo at all", b"\x89PNG\r\n\x1a\n", None])
@@ -178,8 +184,10 @@ def test_the_photo_itself_may_be_overwritten_with_force(run: Any, scene: Any) ->
         (["--model", "telea", "--precision", "float16"], ["valid are auto, bfloat16, float32"]),
         (["--model", "telea", "--postprocess", "poison"], ["did you mean 'poisson'"]),
         (["--model", "telea", "--grow", "-3"], ["-3"]),
-        (["--model", "telea", "--grow", "many"], ["--grow", "integer"]),
+        (["--model", "telea", "--grow", "many"], ["many", "3%"]),
         (["--modle", "telea"], ["--modle"]),
+        (["--model", "telea", "--memory", "2"], ["2 bytes", "2GB"]),
+        (["--model", "telea", "--seed", "-1"], ["seed", "-1"]),
     ],
 )
 def test_wrong_usage_is_status_2(run: Any, scene: Any, options: list[str], words: list[str]) -> None:
@@ -215,7 +223,7 @@ def test_damaged_weights_fail(run: Any, scene: Any) -> None:
 def test_what_goes_wrong_on_the_way_is_one_line(
     run: Any, scene: Any, monkeypatch: pytest.MonkeyPatch, error: BaseException, status: int, words: str
 ) -> None:
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise error
 
     monkeypatch.setattr(Inpainter, "fill_photo_reported", fail)
@@ -228,7 +236,7 @@ def test_what_goes_wrong_on_the_way_is_one_line(
 def test_a_defect_of_ours_is_not_hidden(
     run: Any, scene: Any, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise error
 
     monkeypatch.setattr(Inpainter, "fill_photo_reported", fail)
@@ -255,11 +263,11 @@ def test_version_and_help(run: Any) -> None:
 
 
 def test_what_cannot_be_written_is_told_before_the_fill(run: Any, scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise AssertionError("the fill may take long")
 
     monkeypatch.setattr(Inpainter, "fill_photo_reported", fail)
-    Image.fromarray(scene.pixels).convert("RGBA").save(scene.photo)
+    Image.fromarray(np.dstack([scene.pixels, scene.pixels[..., 0]])).save(scene.photo)
     outcome = run("fill", scene.photo, "-m", scene.mask, "-o", scene.folder / "out.jpg", "--model", "telea")
     assert_one_line(outcome, 1, "alpha")
     loop = scene.folder / "loop.png"

@@ -65,6 +65,27 @@ class _Verbs(TyperGroup):
         return args[0], _load(args[0]), args[1:]
 
 
+class _Verb(TyperCommand):
+    """A verb whose help lists its options under the headings that they name (`rich_help_panel`), in plain text."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Arguments first, then each heading in the order of its first option; options without one come last."""
+        rows: dict[str, list[tuple[str, str]]] = {"Arguments": []}
+        plain: list[tuple[str, str]] = []
+        for parameter in self.get_params(ctx):
+            row = parameter.get_help_record(ctx)
+            heading = getattr(parameter, "rich_help_panel", None)
+            if row is not None and parameter.param_type_name == "argument":
+                rows["Arguments"].append(row)
+            elif row is not None:
+                (rows.setdefault(heading, []) if heading else plain).append(row)
+        others = "Other options" if len(rows) > 1 else "Options"
+        for heading, listed in [*rows.items(), (others, plain)]:
+            if listed:
+                with formatter.section(heading):
+                    formatter.write_dl(listed)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status; errors a person can mend are one line on standard error."""
     warnings.filterwarnings("ignore", module="PIL")  # what it says about damaged files, we say in one line of our own
@@ -128,7 +149,7 @@ def _load(name: str) -> Any:
     module = importlib.import_module(VERBS[name][0])
     application = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     settings = {"help_option_names": ["-h", "--help"]}
-    application.command(name, context_settings=settings)(module.command)
+    application.command(name, cls=_Verb, context_settings=settings)(module.command)
     return typer.main.get_command(application)
 
 
