@@ -15,20 +15,17 @@ This process imports neither NumPy nor PyTorch, as in fill_speed.py.
 """
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fill_speed import PAUSE_S, Worker, child_environment, conditions, peak_megabytes, summarise
-from inpaintkit.errors import InpaintError, UsageError
+import reports
+import turns
+from fill_speed import prepare_frame
+from inpaintkit.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,8 +101,6 @@ def draw_frame(size: int) -> tuple["NDArray[np.float32]", "NDArray[np.float32]"]
     """A drawn image (1, 3, size, size) in [0,1] and the mask of a hole of half its side (1, 1, size, size)."""
     import numpy as np
 
-    from fill_speed import prepare_frame
-
     image, hole = prepare_frame((size, size))
     return np.ascontiguousarray(image.transpose(2, 0, 1)[None]), hole[None, None].astype(np.float32)
 
@@ -140,92 +135,56 @@ def session_run(spec: dict[str, Any]) -> Callable[[], "NDArray[Any]"]:
     return lambda: session.run(image, mask)
 
 
-def serve_turns(spec: dict[str, Any]) -> None:
-    """Answer the parent on standard input and output: get ready, then run turns of timed calls.
+def serve(spec: dict[str, Any]) -> None:
+    """What a process of this script does: make the generator's files, or get ready and take turns.
 
     The reference's process leaves its output in a file, and the others tell how far theirs is from it in the hole.
     """
+    answer = turns.answering()
+    if "folder" in spec:
+        answer(**store_generator(spec["generator"], spec["weights"], Path(spec["folder"])))
+        return
     import numpy as np
 
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not get between the answers
-
-    def answer(**facts: Any) -> None:
-        print(json.dumps(facts), file=answers, flush=True)
-
     run = (eager_run if spec["runtime"] == "eager" else session_run)(spec)
-    before = peak_megabytes()
+    before = turns.peak_megabytes()
     output, expected = run(), Path(spec["expected"])
     if not expected.exists():
         np.save(expected, output)
     difference = np.abs(output - np.load(expected))
-    started = time.perf_counter()
-    run()
-    calls = max(1, int(SECONDS_PER_TURN / (time.perf_counter() - started)))
+    _, seconds = turns.median_seconds(run, 1)
     torch = sys.modules.get("torch")
     answer(
         before_mb=before,
-        calls=calls,
+        calls=max(1, int(SECONDS_PER_TURN / seconds)),
         max_abs_error=float(difference.max()),
         mean_abs_error=float(difference.sum() / (3 * draw_frame(spec["size"])[1].sum())),
         spread=float(np.std(np.load(expected)[..., draw_frame(spec["size"])[1][0, 0] == 1])),
         torch_threads=torch.get_num_threads() if torch else None,
     )
-    for line in sys.stdin:
-        run()
-        seconds = []
-        for _ in range(json.loads(line)):
-            started = time.perf_counter()
-            run()
-            seconds.append(time.perf_counter() - started)
-        answer(seconds=seconds, peak_mb=peak_megabytes())
+    turns.answer_turns(answer, run)
 
 
 # --- Taking turns ----------------------------------------------------------------------------------------------------
-
-
-def in_child(request: dict[str, Any], threads: int | None) -> dict[str, Any]:
-    """`store_generator` in a process of its own. Raises InpaintError."""
-    command = [sys.executable, str(Path(__file__).resolve()), "--worker", json.dumps(request)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, env=child_environment(threads), check=False)
-    if done.returncode:
-        raise InpaintError("the process that makes the generator's files ended early: see its error above")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def start(spec: dict[str, Any], allocator: str) -> Worker:
-    """A new process for one way to run the generator, under one setting of the allocator."""
-    process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).resolve()), "--worker", json.dumps(spec)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**child_environment(spec["threads"]), **ALLOCATORS[allocator]},
-        text=True,
-        encoding="utf-8",
-    )
-    return Worker(f"{spec['way']} {allocator}", process)
 
 
 def run_size(size: int, files: dict[str, Any], given: argparse.Namespace, folder: Path) -> dict[str, dict[str, Any]]:
     """All ways at one size, taking turns; the first is the reference. Raises InpaintError."""
     expected = str(folder / f"expected-{size}.npy")
     common = {"size": size, "threads": given.threads, "expected": expected, **files}
-    with ExitStack() as stack:
-        workers = []
+
+    def starts() -> Iterator[turns.Worker]:
         for allocator in given.allocators:
             for way in given.ways:
-                settings = {"way": way, "runtime": WAYS[way].runtime, "precision": WAYS[way].precision}
-                worker = stack.enter_context(start({**common, **settings}, allocator))
-                worker.wait_ready()
-                workers.append(worker)
-        for number in range(given.rounds):
-            for worker in workers if number % 2 == 0 else reversed(workers):
-                time.sleep(PAUSE_S)
-                worker.turn(worker.ready["calls"])
-        print(f"{size} px: {given.rounds} rounds done", file=sys.stderr)
+                spec = {**common, "runtime": WAYS[way].runtime, "precision": WAYS[way].precision}
+                environment = ALLOCATORS[allocator]
+                yield turns.start(__file__, f"{way} {allocator}", spec, threads=given.threads, environment=environment)
+
+    with turns.all_ready(starts()) as workers:
+        turns.take_turns(f"{size} px", workers, given.rounds, lambda worker: worker.ready["calls"])
         errors = ("max_abs_error", "mean_abs_error", "spread")
         return {
-            worker.variant: {**summarise(worker, workers[0]), **{name: worker.ready[name] for name in errors}}
+            worker.variant: {**turns.summarise(worker, workers[0]), **{name: worker.ready[name] for name in errors}}
             for worker in workers
         }
 
@@ -235,18 +194,12 @@ def run_size(size: int, files: dict[str, Any], given: argparse.Namespace, folder
 
 def markdown(report: dict[str, Any]) -> str:
     """The report as tables a page can hold."""
-    machine, generator = report["conditions"], report["generator"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    bfloat16 = {True: "with", False: "without", None: "perhaps with"}[machine["bfloat16_instructions"]]
-    busy = machine["load_average_before"][0] > 0.5
+    generator = report["generator"]
     lines = [
         f"Generator {generator['name']}, {generator['parameters']:,} parameters, "
         f"{'trained' if generator['trained'] else 'random'} weights, batch 1, {report['rounds']} rounds.",
         "",
-        f"- {machine['processor']}, {machine['cores']} cores, {bfloat16} bfloat16 instructions; {machine['system']}",
-        f"- threads: {machine['threads']}; {versions}",
-        f"- load average before the start: {' '.join(map(str, machine['load_average_before']))}"
-        + (" (other work was running: only the ratios mean something)" if busy else ""),
+        *reports.machine_lines(report["conditions"]),
     ]
     for size, rows in report["sizes"].items():
         spread = next(iter(rows.values()))["spread"]
@@ -279,47 +232,30 @@ def _row(name: str, row: dict[str, Any]) -> str:
 # --- The command -----------------------------------------------------------------------------------------------------
 
 
-def names(given: str, kind: str, known: Sequence[str]) -> list[str]:
-    """A list by comma, in the order of the known names. Raises UsageError."""
-    asked = given.split(",")
-    if unknown := sorted(set(asked) - set(known)):
-        raise UsageError(f"unknown {kind} {', '.join(unknown)}: valid are {', '.join(known)}")
-    return [name for name in known if name in asked]
-
-
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = reports.option_parser(__doc__)
     parser.add_argument("--generator", default="gmcnn", help="a name in GENERATORS, random weights (default gmcnn)")
     parser.add_argument("--weights", help="trained weights instead: a .safetensors file or a run's folder")
     parser.add_argument("--sizes", default="256,512", help="sides in pixels, by comma (default 256,512)")
     parser.add_argument("--ways", default=",".join(WAYS), help=f"by comma, of {', '.join(WAYS)} (default all)")
     parser.add_argument("--allocators", default=",".join(ALLOCATORS), help="default, kept or both (default both)")
-    parser.add_argument("--rounds", type=int, default=7, help="turns of every variant (default 7)")
-    parser.add_argument("--threads", type=int, help="threads of every variant (default: each library's own)")
-    parser.add_argument("--json", type=Path, help="write everything here, every call's seconds included")
-    parser.add_argument("--markdown", type=Path, help="write the tables here too")
-    parser.add_argument("--worker", type=json.loads, help=argparse.SUPPRESS)
+    reports.add_turn_options(parser, rounds=7)
+    reports.add_report_options(parser)
     given = parser.parse_args(arguments)
-    try:
-        given.ways = names(f"{REFERENCE},{given.ways}", "way", list(WAYS))
-        given.allocators = names(f"default,{given.allocators}", "allocator setting", list(ALLOCATORS))
-        given.sizes = [int(size) for size in given.sizes.split(",")]
-    except (UsageError, ValueError) as error:
-        parser.error(str(error))
-    if given.rounds < 1 or min(given.sizes) < 32 or any(size % 32 for size in given.sizes):
-        parser.error("--rounds must be 1 or more, and --sizes multiples of 32")
-    if given.threads is not None and given.threads < 1:
-        parser.error("--threads must be 1 or more")
+    reports.check_options(parser, given)
+    given.ways = reports.chosen(parser, f"{REFERENCE},{given.ways}", "way", list(WAYS))
+    given.allocators = reports.chosen(parser, f"default,{given.allocators}", "allocator setting", list(ALLOCATORS))
+    given.sizes = reports.whole_numbers(parser, given.sizes, "--sizes", lowest=32, multiple=32)
     return given
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
     """Make the files, run all sizes and return the report."""
-    machine = conditions(given.threads)  # before the first process: the load average is of others
+    machine = turns.conditions(given.threads)  # before the first process: the load average is of others
     with tempfile.TemporaryDirectory() as name:
         request = {"generator": given.generator, "weights": given.weights, "folder": name}
-        files = in_child(request, given.threads)
+        files = turns.ask(__file__, request, "makes the generator's files", threads=given.threads)
         sizes = {str(size): run_size(size, files, given, Path(name)) for size in given.sizes}
     about = {key: files[key] for key in ("name", "trained", "parameters", "export_max_abs_error")}
     return {"conditions": machine, "generator": about, "rounds": given.rounds, "sizes": sizes}
@@ -327,26 +263,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the tables and write what was asked for; returns the exit status."""
-    given = parse(arguments)
-    try:
-        if given.worker is not None and "folder" in given.worker:
-            asked = given.worker
-            print(json.dumps(store_generator(asked["generator"], asked["weights"], Path(asked["folder"]))))
-            return 0
-        if given.worker is not None:
-            serve_turns(given.worker)
-            return 0
-        report = measure(given)
-    except InpaintError as error:
-        print(f"generator_speed: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
-    tables = markdown(report)
-    print(tables, end="")
-    if given.markdown:
-        given.markdown.write_text(tables, encoding="utf-8")
-    if given.json:
-        given.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return 0
+    return reports.run("generator_speed", parse(arguments), measure, markdown, serve=serve)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import reports
 import validation
 from inpaintkit.models.published import IN_RUN, read_generator_file
 
@@ -154,12 +155,7 @@ def main() -> None:
     if given.train_only:
         return
     report = measure(given, files)
-    table = markdown(report)
-    print(table)
-    if given.json:
-        given.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    if given.markdown:
-        given.markdown.write_text(table, encoding="utf-8")
+    reports.emit(given, markdown(report), report)
 
 
 if __name__ == "__main__":

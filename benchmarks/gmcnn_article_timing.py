@@ -12,18 +12,17 @@ the device's own events.
 """
 
 import argparse
-import json
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-import fill_speed
+import reports
+import turns
 from inpaintkit.models import GENERATORS
 
 ARTICLE_MS = {256: 49.37, 512: 146.11}
@@ -83,7 +82,7 @@ def conditions(devices: Sequence[torch.device]) -> dict[str, Any]:
     """The machine, as far as it matters."""
     with_gpu = any(device.type == "cuda" for device in devices)
     return {
-        **fill_speed.conditions(None),
+        **turns.conditions(None),
         "torch_threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if with_gpu else None,
         "convolutions_may_use_tf32": with_gpu and torch.backends.cudnn.allow_tf32,
@@ -98,12 +97,9 @@ def markdown(report: dict[str, Any]) -> str:
         f"GMCNN's generator, batch 1, {report['repeats']} calls each; {report['parameters']:,} parameters = "
         f"{millions:.3f} M (the article: {ARTICLE_MILLION_PARAMETERS} M).",
         "",
-        f"- {machine['processor']}, {machine['torch_threads']} threads; {machine['system']}; PyTorch "
-        f"{machine['versions']['torch']}",
+        *reports.machine_lines(machine, torch_threads=machine["torch_threads"]),
         f"- GPU: {machine['gpu'] or 'none at hand'}"
         + (", TF32 allowed in float32 convolutions" if machine["convolutions_may_use_tf32"] else ""),
-        f"- load average before the start: {' '.join(map(str, machine['load_average_before']))}"
-        + (" (other work was running)" if machine["load_average_before"][0] > 0.5 else ""),
         "",
         "| device | size | precision | median, ms | minimum, ms | median by the device's events, ms | the article, ms "
         "(GPU not named there) |",
@@ -121,24 +117,23 @@ def markdown(report: dict[str, Any]) -> str:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = reports.option_parser(__doc__)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: both, where there are")
     parser.add_argument("--sizes", default="256,512", help="sides in pixels, multiples of 4 by comma (256,512)")
     parser.add_argument("--repeats", type=int, default=10, help="timed calls of each case (10)")
-    parser.add_argument("--json", type=Path, help="write everything here")
-    parser.add_argument("--markdown", type=Path, help="write the table here too")
+    reports.add_report_options(parser)
     given = parser.parse_args(arguments)
-    given.sizes = [int(size) for size in given.sizes.split(",")]
-    if given.repeats < 1 or any(size % 4 or size < 32 for size in given.sizes):
-        parser.error("--repeats must be 1 or more, and --sizes multiples of 4 from 32 on")
+    reports.check_options(parser, given)
+    given.sizes = reports.whole_numbers(parser, given.sizes, "--sizes", lowest=32, multiple=4)
+    if given.repeats < 1:
+        parser.error("--repeats must be 1 or more")
     if given.device == "cuda" and not torch.cuda.is_available():
         parser.error("PyTorch sees no CUDA device: leave out --device, or use --device cpu")
     return given
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print the table and write what was asked for."""
-    given = parse(arguments)
+def measure(given: argparse.Namespace) -> dict[str, Any]:
+    """Time every case on every device and return the report."""
     both = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     devices = [torch.device(name) for name in (both if given.device == "auto" else [given.device])]
     machine = conditions(devices)
@@ -149,14 +144,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"{device.type}, {size} px, {precision}", file=sys.stderr)
                 rows.append(time_case(size, precision, device, given.repeats))
     parameters = sum(parameter.numel() for parameter in GENERATORS["gmcnn"]().parameters())
-    report = {"conditions": machine, "parameters": parameters, "repeats": given.repeats, "rows": rows}
-    table = markdown(report)
-    print(table, end="")
-    if given.markdown:
-        given.markdown.write_text(table, encoding="utf-8")
-    if given.json:
-        given.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return 0
+    return {"conditions": machine, "parameters": parameters, "repeats": given.repeats, "rows": rows}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print the table and write what was asked for; returns the exit status."""
+    return reports.run("gmcnn_article_timing", parse(arguments), measure, markdown)
 
 
 if __name__ == "__main__":

@@ -14,15 +14,14 @@ gradients in the generator's step. Like the ports it runs the generator once a s
 ours fills a batch of its own for them. It has the gradient penalty that the ports define and never call. Its ID-MRF
 compares the whole photo, as the ports do for strokes, or the hole's crop alone, as they do for rectangles.
 
-Every variant runs in a process of its own. Those of one table take turns, as in fill_speed.py, whose workers these are.
+Every variant runs in a process of its own. Those of one table take turns (turns.py). The ports' ID-MRF and VGG19 are
+those of id_mrf_speed.py.
 """
 
 import argparse
 import json
 import math
-import os
 import statistics
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -32,11 +31,14 @@ from dataclasses import asdict, dataclass
 from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-import fill_speed
-from inpaintkit.errors import InpaintError, UsageError
+import reports
+import turns
+from fill_speed import draw_photo
+from id_mrf_speed import published_loss
+from inpaintkit.errors import InpaintError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -149,7 +151,7 @@ def draw_photos(folder: Path) -> None:
     import cv2
     import numpy as np
 
-    photo = fill_speed.draw_photo(400, 512)
+    photo = draw_photo(400, 512)
     for number in range(PHOTOS):
         _, encoded = cv2.imencode(".png", np.roll(photo, 61 * number, axis=(0, 1)))
         folder.joinpath(f"{number}.png").write_bytes(encoded.tobytes())
@@ -193,7 +195,7 @@ def plain_step(training: "Training", batches: "Sequence[Batch]", region: str) ->
     networks = {name: network.module for name, network in training.networks.items()}
     for network in networks.values():
         network.to(memory_format=torch.contiguous_format).requires_grad_(True).train()
-    vgg = whole_vgg(training.frozen["features"].network)
+    published = published_loss(training.frozen["features"].network)
     optimisers = {name: plain_optimiser(training, name) for name in networks}
     rng, endless = torch.Generator().manual_seed(0), cycle(batches)
 
@@ -216,7 +218,7 @@ def plain_step(training: "Training", batches: "Sequence[Batch]", region: str) ->
         optimisers["generator"].zero_grad()
         reconstruction = ((completed - target).abs() * weight).mean() / mask.mean()
         seen = (composite, target) if region == "whole" else (crop(composite), crop(target))
-        id_mrf = patchwise_losses(vgg, *((images + 1) / 2 for images in seen))
+        id_mrf = published(*((images + 1) / 2 for images in seen))
         scores = (networks["critics"].whole(composite), networks["critics"].local(crop(composite)))
         adversarial = -(scores[0].mean() + scores[1].mean())
         (reconstruction + 0.02 * id_mrf + 0.001 * adversarial).backward()
@@ -261,61 +263,6 @@ def plain_critics_loss(
         norm = ((slope * view(mask)).square().sum((1, 2, 3)) + 1e-12).sqrt()
         total = total + critic(fake).mean() - critic(real).mean() + 10 * (norm - 1).square().mean()
     return total
-
-
-def whole_vgg(features: "nn.Module") -> "Callable[[Tensor], dict[str, Tensor]]":
-    """VGG19 to its last pooling, every ReLU's output kept; weights trainable, behind relu4_2 untrained ones."""
-    import torch
-    import torch.nn.functional as F
-    from torch import nn
-
-    torch.manual_seed(0)
-    layers: dict[str, nn.Conv2d] = {}
-    inside = 3
-    for block, (count, outside) in enumerate(((2, 64), (2, 128), (4, 256), (4, 512), (4, 512)), 1):
-        for number in range(1, count + 1):
-            layer = layers[f"conv{block}_{number}"] = nn.Conv2d(inside, outside, 3, padding=1)
-            inside = outside
-            if hasattr(features, f"conv{block}_{number}"):
-                layer.load_state_dict(features.get_submodule(f"conv{block}_{number}").state_dict())
-    mean, std = features.mean.clone(), features.std.clone()
-
-    def forward(image: "Tensor") -> "dict[str, Tensor]":
-        found = {}
-        x = (image - mean) / std
-        for name, layer in layers.items():
-            if name.endswith("_1") and name != "conv1_1":
-                x = F.max_pool2d(x, 2)
-            x = found[name.replace("conv", "relu")] = F.relu(layer(x))
-        found["pool5"] = F.max_pool2d(x, 2)
-        return found
-
-    return forward
-
-
-def patchwise_losses(vgg: "Callable[[Tensor], dict[str, Tensor]]", made: "Tensor", wanted: "Tensor") -> "Tensor":
-    """Style on relu3_2 and relu4_2 and content on relu4_2, each computed by itself."""
-    generated, target = vgg(made), vgg(wanted)
-    style = sum(patchwise_id_mrf(generated[name], target[name]) for name in ("relu3_2", "relu4_2"))
-    return style + patchwise_id_mrf(generated["relu4_2"], target["relu4_2"])
-
-
-def patchwise_id_mrf(generated: "Tensor", target: "Tensor") -> "Tensor":
-    """ID-MRF of whole maps, image by image: the target's patches are the filters of a convolution."""
-    import torch
-    import torch.nn.functional as F
-
-    losses = []
-    for made, wanted in zip(generated.split(1), target.split(1), strict=True):
-        mean = wanted.mean((2, 3), keepdim=True)
-        patches = F.normalize(wanted - mean, dim=1)[0].flatten(1).t()[:, :, None, None]
-        distance = (1 - F.conv2d(F.normalize(made - mean, dim=1), patches)) / 2
-        relative = distance / (torch.min(distance, dim=1, keepdim=True)[0] + 1e-5)
-        similarity = torch.exp((1 - relative) / 0.5)
-        share = similarity / similarity.sum(1, keepdim=True)
-        best = torch.max(share.flatten(2), dim=2)[0]
-        losses.append(-best.mean().log())
-    return torch.stack(losses).mean()
 
 
 def convolved_confidence(mask: "Tensor") -> "Tensor":
@@ -440,12 +387,9 @@ class Watch:
         def known(planned: Any, *args: Any) -> dict[str, float]:
             self.updating = planned.network
             self.updates[self.updating] += 1
-            critics = list(self.training.networks["critics"].parameters())
-            if self.updating == "generator":
-                for parameter in critics:  # those of the critics' own update still lie there
-                    parameter.grad = None
             values = update(planned, *args)
             if self.updating == "generator":
+                critics = self.training.networks["critics"].parameters()
                 self.critic_gradients += sum(parameter.grad is not None for parameter in critics)
             return values
 
@@ -513,91 +457,43 @@ def split_backward(parts: dict[str, float], before: float) -> dict[str, float]:
 # --- The measured processes ------------------------------------------------------------------------------------------
 
 
-def peak_megabytes() -> float:
-    """The most memory this process ever held, in 10^6 bytes; on Linux VmHWM, which does not begin at the parent's."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    kibibytes = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
-    return kibibytes[0] * 1024 / 1e6 if kibibytes else fill_speed.peak_megabytes()
-
-
-def open_answers() -> IO[str]:
-    """Where answers to the parent go. What libraries print must not get between them, and goes to standard error."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return answers
-
-
-def serve_turns(spec: dict[str, Any]) -> None:
-    """Answer the parent on standard input and output: get ready by one step, then time steps as they are asked for."""
-    answers = open_answers()
-
-    def answer(**facts: Any) -> None:
-        print(json.dumps(facts), file=answers, flush=True)
-
+def serve(spec: dict[str, Any]) -> None:
+    """What a process of this script does: profile a step, or get ready by one and time steps as they are asked for."""
+    answer = turns.answering()
+    if spec.get("profile"):
+        answer(**run_profile(spec))
+        return
     training, batches = prepare_training(spec)
     import torch
 
     from inpaintkit.models.runtime import keep_freed_memory
 
     kept = spec["kept"] and keep_freed_memory()
-    before = peak_megabytes()
+    before = turns.peak_megabytes()
     step = own_step(training, batches) if spec["way"] == "own" else plain_step(training, batches, spec["way"])
     del training
     losses = step()
     if not all(math.isfinite(value) for value in losses.values()):
         raise InpaintError(f"the first step's losses are not all finite ({losses})")
     answer(before_mb=before, torch_threads=torch.get_num_threads(), first_losses=losses, kept=kept)
-    for line in sys.stdin:
-        seconds = []
-        for _ in range(json.loads(line)):
-            started = time.perf_counter()
-            step()
-            seconds.append(time.perf_counter() - started)
-        answer(seconds=seconds, peak_mb=peak_megabytes())
+    turns.answer_turns(answer, step, untimed=0)
 
 
 # --- Taking turns ----------------------------------------------------------------------------------------------------
 
 
-def command(spec: dict[str, Any]) -> list[str]:
-    """How a measured process is started."""
-    return [sys.executable, str(Path(__file__).resolve()), "--worker", json.dumps(spec)]
-
-
-def start(name: str, spec: dict[str, Any]) -> fill_speed.Worker:
-    """A new process for one variant."""
-    process = subprocess.Popen(
-        command({**spec, **asdict(VARIANTS[name])}),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=fill_speed.child_environment(spec["threads"]),
-        text=True,
-        encoding="utf-8",
-    )
-    return fill_speed.Worker(name, process)
-
-
 def run_case(name: str, settings: dict[str, Any], rounds: int) -> dict[str, dict[str, Any]]:
     """All variants of one case, taking turns of one step."""
     case = CASES[name]
-    with ExitStack() as stack:
-        workers = []
-        for variant in case.variants:  # one after the other: loading must not disturb loading
-            worker = stack.enter_context(start(variant, {**settings, "batch": case.batch, "n_critic": case.n_critic}))
-            worker.wait_ready()
-            workers.append(worker)
-        for number in range(rounds):
-            for worker in workers if number % 2 == 0 else reversed(workers):
-                time.sleep(fill_speed.PAUSE_S)
-                worker.turn(1)
-        print(f"{case.title}: {rounds} rounds done", file=sys.stderr)
+    common = {**settings, "batch": case.batch, "n_critic": case.n_critic}
+    specs = ((each, {**common, **asdict(VARIANTS[each])}) for each in case.variants)
+    starts = (turns.start(__file__, each, spec, threads=settings["threads"]) for each, spec in specs)
+    with turns.all_ready(starts) as workers:
+        turns.take_turns(case.title, workers, rounds, 1)
         reference = next(worker for worker in workers if worker.variant == case.reference)
         return {
             worker.variant: {
-                **fill_speed.summarise(worker, reference),
+                **turns.summarise(worker, reference),
                 "kept": worker.ready["kept"],
                 "first_losses": worker.ready["first_losses"],
             }
@@ -608,12 +504,9 @@ def run_case(name: str, settings: dict[str, Any], rounds: int) -> dict[str, dict
 def profile_in_process(settings: dict[str, Any], precision: str, batch: int) -> dict[str, Any]:
     """`run_profile` in a process of its own. Raises InpaintError when it fails."""
     spec = {**settings, "precision": precision, "batch": batch, "n_critic": 1, "profile": True}
-    environment = fill_speed.child_environment(settings["threads"])
-    done = subprocess.run(command(spec), stdout=subprocess.PIPE, env=environment, check=False)
-    if done.returncode:
-        raise InpaintError(f"the profile of {PRECISIONS[precision]}, batch {batch} ended early: see its error above")
+    found = turns.ask(__file__, spec, f"profiles {PRECISIONS[precision]}, batch {batch},", threads=settings["threads"])
     print(f"profile of {PRECISIONS[precision]}, batch {batch}: done", file=sys.stderr)
-    return {"precision": PRECISIONS[precision], "batch": batch, **json.loads(done.stdout)}
+    return {"precision": PRECISIONS[precision], "batch": batch, **found}
 
 
 # --- The report ------------------------------------------------------------------------------------------------------
@@ -621,21 +514,14 @@ def profile_in_process(settings: dict[str, Any], precision: str, batch: int) -> 
 
 def markdown(report: dict[str, Any]) -> str:
     """The report as tables a page can hold."""
-    machine, scale = report["conditions"], report["scale"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    bfloat16 = {True: "with", False: "without", None: "perhaps with"}[machine["bfloat16_instructions"]]
-    busy = (
-        " (other work was running: only the ratios mean something)" if machine["load_average_before"][0] > 0.5 else ""
-    )
+    scale = report["scale"]
     measured = [*(row for rows in report["cases"].values() for row in rows.values()), *report["profiles"]]
     lines = [
         f"A step of GMCNN's second phase at {scale['size']} px, width {scale['width']}, critics {scale['critics']}; "
         f"features: {report['features']}; {report['rounds']} rounds."
         + (" A rehearsal: the numbers mean nothing." if report["quick"] else ""),
         "",
-        f"- {machine['processor']}, {machine['cores']} cores, {bfloat16} bfloat16 instructions; {machine['system']}",
-        f"- threads: {machine['threads']} (PyTorch: {measured[0]['torch_threads']}); {versions}",
-        f"- load average before the start: {' '.join(map(str, machine['load_average_before']))}{busy}",
+        *reports.machine_lines(report["conditions"], torch_threads=measured[0]["torch_threads"]),
         f"- freed memory kept: {KEPT}; default: the C library's own settings",
     ]
     for name, rows in report["cases"].items():
@@ -724,31 +610,22 @@ def checks_table(profiles: Sequence[dict[str, Any]]) -> list[str]:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = reports.option_parser(__doc__)
     names = [*CASES, PROFILE]
     parser.add_argument("--cases", default=",".join(names), help=f"by comma, of {', '.join(names)} (default all)")
-    parser.add_argument("--rounds", type=int, default=5, help="timed steps of every variant (default 5)")
-    parser.add_argument("--threads", type=int, help="threads of every process (default: each library's own)")
     parser.add_argument("--features", default="own", help="weights of the feature network, as the recipe names them")
     parser.add_argument("--quick", action="store_true", help="a rehearsal with tiny networks and one round")
-    parser.add_argument("--json", type=Path, help="write everything here, every step's seconds included")
-    parser.add_argument("--markdown", type=Path, help="write the tables here too")
-    parser.add_argument("--worker", type=json.loads, help=argparse.SUPPRESS)
+    reports.add_turn_options(parser, rounds=5)
+    reports.add_report_options(parser)
     given = parser.parse_args(arguments)
-    given.cases = given.cases.split(",")
-    if unknown := set(given.cases) - set(names):
-        parser.error(f"unknown case {', '.join(sorted(unknown))}: valid are {', '.join(names)}")
-    if given.rounds < 1 or (given.threads is not None and given.threads < 1):
-        parser.error("--rounds and --threads must be 1 or more")
-    for path in (given.json, given.markdown):
-        if path is not None and not path.resolve().parent.is_dir():
-            parser.error(f"cannot write {path}: its folder does not exist")
+    reports.check_options(parser, given)
+    given.cases = reports.chosen(parser, given.cases, "case", names)
     return given
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
     """Run what is asked for and return the report."""
-    machine = fill_speed.conditions(given.threads)  # before the first process: the load average is of others
+    machine = turns.conditions(given.threads)  # before the first process: the load average is of others
     scale, rounds = (QUICK, 1) if given.quick else (FULL, given.rounds)
     settings = {"scale": asdict(scale), "features": given.features, "threads": given.threads}
     profiled = PROFILED if PROFILE in given.cases else ()
@@ -762,28 +639,17 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def fault(report: dict[str, Any]) -> str:
+    """The checks that are missed, as one line, or nothing."""
+    checks = (check for found in report["profiles"] for check in found["checks"])
+    return "; ".join(
+        f"{check['what']}: {check['found']:g}, expected {check['expected']:g}" for check in checks if not check["met"]
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the tables and write what was asked for; returns the exit status, 1 when a check is missed."""
-    given = parse(arguments)
-    try:
-        if given.worker is not None:
-            if given.worker.get("profile"):
-                answers = open_answers()
-                print(json.dumps(run_profile(given.worker)), file=answers, flush=True)
-            else:
-                serve_turns(given.worker)
-            return 0
-        report = measure(given)
-    except InpaintError as error:
-        print(f"gmcnn_training_step: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
-    tables = markdown(report)
-    print(tables, end="")
-    if given.markdown:
-        given.markdown.write_text(tables, encoding="utf-8")
-    if given.json:
-        given.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return 0 if all(check["met"] for found in report["profiles"] for check in found["checks"]) else 1
+    return reports.run("gmcnn_training_step", parse(arguments), measure, markdown, serve=serve, fault=fault)
 
 
 if __name__ == "__main__":

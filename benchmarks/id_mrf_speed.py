@@ -14,25 +14,21 @@ too, and computes the content term beside the style term of the same layer. To c
 measures at relu3_2 and relu4_2 and centres per channel, where one port or another does not. In *relu3* and *relu4* its
 target asks for no gradient, which spares it work.
 
-Every variant is a process of its own and takes turns with the others, as in fill_speed.py. Nothing tunes the allocator.
+Every variant is a process of its own and takes turns with the others (turns.py). Nothing tunes the allocator.
 *Extra memory* is the most the process held over what it held before its first call, after a call on a tiny map and a
 return of freed memory to the system.
 """
 
 import argparse
-import json
-import os
 import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fill_speed import PAUSE_S, Worker, child_environment, conditions, draw_photo, paired_ratios, peak_megabytes
+import reports
+import turns
+from fill_speed import draw_photo
 from inpaintkit.errors import InpaintError
 
 if TYPE_CHECKING:
@@ -140,28 +136,28 @@ def features_with_random_weights() -> "nn.Module":
     return network
 
 
-def whole_vgg19() -> "Callable[[Tensor], dict[str, Tensor]]":
+def whole_vgg19(features: "nn.Module") -> "Callable[[Tensor], dict[str, Tensor]]":
     """All 16 convolutions and 5 poolings of VGG19, every ReLU's output kept, every weight asking for a gradient.
 
-    To relu4_2 it has the weights of `features_with_random_weights`.
+    To relu4_2 it has the weights of our feature network `features`, behind it untrained ones.
     """
     import torch
     import torch.nn.functional as F
     from torch import nn
 
-    ours = features_with_random_weights()
     layers: dict[str, nn.Conv2d] = {}
     inside = 3
     for block, (count, outside) in enumerate(((2, 64), (2, 128), (4, 256), (4, 512), (4, 512)), 1):
         for number in range(1, count + 1):
             layer = layers[f"{block}_{number}"] = nn.Conv2d(inside, outside, 3, padding=1)
             inside = outside
-            if hasattr(ours, f"conv{block}_{number}"):
-                layer.load_state_dict(ours.get_submodule(f"conv{block}_{number}").state_dict())
+            if hasattr(features, f"conv{block}_{number}"):
+                layer.load_state_dict(features.get_submodule(f"conv{block}_{number}").state_dict())
+    mean, std = features.mean.clone(), features.std.clone()
 
     def forward(image: "Tensor") -> "dict[str, Tensor]":
         found: dict[str, torch.Tensor] = {}
-        maps = (image - ours.mean) / ours.std
+        maps = (image - mean) / std
         for name, layer in layers.items():
             if name.endswith("_1") and name != "1_1":
                 maps = F.max_pool2d(maps, 2)
@@ -173,9 +169,9 @@ def whole_vgg19() -> "Callable[[Tensor], dict[str, Tensor]]":
     return forward
 
 
-def published_loss() -> "Callable[[Tensor, Tensor], Tensor]":
+def published_loss(features: "nn.Module") -> "Callable[[Tensor, Tensor], Tensor]":
     """Generated and target image to the whole loss, the published way."""
-    vgg = whole_vgg19()
+    vgg = whole_vgg19(features)
 
     def loss(generated: "Tensor", target: "Tensor") -> "Tensor":
         made, wanted = vgg(generated), vgg(target)
@@ -207,7 +203,7 @@ def loss_of(case: str, variant: str) -> "Callable[[Tensor, Tensor], Tensor]":
     if case != "image":
         return {"published": published_id_mrf, "dense": dense_id_mrf, "streaming": id_mrf_loss}[variant]
     if variant == "published":
-        return published_loss()
+        return published_loss(features_with_random_weights())
     return loss_on_our_features(published_id_mrf if variant == "truncated" else id_mrf_loss)
 
 
@@ -249,57 +245,26 @@ def forward_and_backward(loss: "Callable[[Tensor, Tensor], Tensor]", pair: "tupl
     return value.item(), generated.grad
 
 
-def held_megabytes() -> float:
-    """What this process holds now, in 10^6 bytes, freed memory given back; where only the most is known, that."""
-    import ctypes
-
-    try:
-        ctypes.CDLL(None).malloc_trim(0)  # glibc
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the most held begins anew
-    except (OSError, AttributeError):
-        return peak_megabytes()
-    return _status("VmRSS")
-
-
-def most_held_megabytes() -> float:
-    """The most this process held since `held_megabytes`."""
-    return _status("VmHWM") if Path("/proc/self/status").exists() else peak_megabytes()
-
-
-def _status(field: str) -> float:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith(field)) * 1024 / 1e6
-
-
-def serve_turns(spec: dict[str, Any]) -> None:
-    """Answer the parent on standard input and output: get ready, then run turns of timed calls."""
+def serve(spec: dict[str, Any]) -> None:
+    """What a process of this script does: compare in double precision, or get ready and take turns."""
+    answer = turns.answering()
+    if "exactness" in spec:
+        answer(**compare_in_double_precision(spec))
+        return
     import torch
-
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not get between the answers
-
-    def answer(**facts: Any) -> None:
-        print(json.dumps(facts), file=answers, flush=True)
 
     loss = loss_of(spec["case"], spec["variant"])
     pair = arguments_of(spec["case"], spec["pair"], IMAGE_SIDE_PX)
     forward_and_backward(loss, arguments_of(spec["case"], spec["pair"], TINY_SIDE_PX))
-    before = held_megabytes()
+    before = turns.held_megabytes()
     value, gradient = forward_and_backward(loss, pair)
     touched = (gradient != 0).any(1).float().mean().item()
     answer(value=value, touched=touched, before_mb=before, torch_threads=torch.get_num_threads())
-    for line in sys.stdin:
-        forward_and_backward(loss, pair)
-        seconds = []
-        for _ in range(json.loads(line)):
-            started = time.perf_counter()
-            forward_and_backward(loss, pair)
-            seconds.append(time.perf_counter() - started)
-        answer(seconds=seconds, peak_mb=most_held_megabytes())
+    turns.answer_turns(answer, lambda: forward_and_backward(loss, pair))
 
 
-def compare_in_double_precision(spec: dict[str, Any]) -> None:
-    """Print how far each variant's value and gradient are from the reference's, all of it in double precision."""
+def compare_in_double_precision(spec: dict[str, Any]) -> dict[str, Any]:
+    """How far each variant's value and gradient are from the reference's, all of it in double precision."""
     import torch
 
     torch.set_default_dtype(torch.float64)
@@ -315,44 +280,19 @@ def compare_in_double_precision(spec: dict[str, Any]) -> None:
             "gradient_difference": (gradient - expected[1]).abs().max().item(),
             "gradient_largest": expected[1].abs().max().item(),
         }
-    print(json.dumps({"side_px": side, "variants": found}))
+    return {"side_px": side, "variants": found}
 
 
 # --- Taking turns ----------------------------------------------------------------------------------------------------
 
 
-def command(spec: dict[str, Any]) -> list[str]:
-    """What starts a process of this script that does what `spec` says."""
-    return [sys.executable, str(Path(__file__).resolve()), "--worker", json.dumps(spec)]
-
-
-def start(spec: dict[str, Any], threads: int | None) -> Worker:
-    """A new process for one variant."""
-    process = subprocess.Popen(
-        command(spec),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=child_environment(threads),
-        text=True,
-        encoding="utf-8",
-    )
-    return Worker(spec["variant"], process)
-
-
 def run_case(name: str, given: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """All variants of one case, taking turns. Raises InpaintError when they do not compute the same."""
     case = CASES[name]
-    with ExitStack() as stack:
-        workers = []
-        for variant in case.variants:  # one after the other: loading must not disturb loading
-            worker = stack.enter_context(start({"case": name, "variant": variant, "pair": given.pair}, given.threads))
-            worker.wait_ready()
-            workers.append(worker)
-        for number in range(given.rounds):
-            for worker in workers if number % 2 == 0 else reversed(workers):
-                time.sleep(PAUSE_S)
-                worker.turn(case.calls_per_turn)
-        print(f"{case.title}: {given.rounds} rounds done", file=sys.stderr)
+    specs = ({"case": name, "variant": variant, "pair": given.pair} for variant in case.variants)
+    starts = (turns.start(__file__, spec["variant"], spec, threads=given.threads) for spec in specs)
+    with turns.all_ready(starts) as workers:
+        turns.take_turns(case.title, workers, given.rounds, case.calls_per_turn)
         found = {worker.variant: summarise(worker, workers[0]) for worker in workers}
     for variant, row in found.items():
         if not row["value_difference"] <= VALUE_AIM:
@@ -363,10 +303,10 @@ def run_case(name: str, given: argparse.Namespace) -> dict[str, dict[str, Any]]:
     return found
 
 
-def summarise(worker: Worker, reference: Worker) -> dict[str, Any]:
+def summarise(worker: turns.Worker, reference: turns.Worker) -> dict[str, Any]:
     """Seconds, extra memory and value of one variant, and how many times the reference takes of the first two."""
     seconds = [each for turn in worker.rounds for each in turn]
-    ratios = paired_ratios(reference.rounds, worker.rounds)
+    ratios = turns.paired_ratios(reference.rounds, worker.rounds)
     extra, theirs = (each.peak_mb - each.ready["before_mb"] for each in (worker, reference))
     value, expected = worker.ready["value"], reference.ready["value"]
     return {
@@ -389,11 +329,9 @@ def summarise(worker: Worker, reference: Worker) -> dict[str, Any]:
 def run_exactness(name: str, given: argparse.Namespace) -> dict[str, Any]:
     """`compare_in_double_precision` of one case in a process of its own."""
     spec = {"case": name, "pair": given.pair, "exactness": True}
-    done = subprocess.run(command(spec), stdout=subprocess.PIPE, env=child_environment(given.threads), check=False)
-    if done.returncode:
-        raise InpaintError(f"the process that compares case '{name}' ended early: see its error above")
+    found = turns.ask(__file__, spec, f"compares case '{name}'", threads=given.threads)
     print(f"{CASES[name].title}: compared in double precision", file=sys.stderr)
-    return json.loads(done.stdout)
+    return found
 
 
 # --- The report ------------------------------------------------------------------------------------------------------
@@ -405,7 +343,7 @@ def compare_with_aims(cases: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     for case, variant, reference, what, aim in AIMS:
         if case in cases:
             ours, theirs = cases[case][variant], cases[case][reference]
-            faster = statistics.median(paired_ratios(theirs["rounds_s"], ours["rounds_s"]))
+            faster = statistics.median(turns.paired_ratios(theirs["rounds_s"], ours["rounds_s"]))
             measured = faster if what == "times faster" else theirs["extra_mb"] / ours["extra_mb"]
             names = {"case": case, "variant": variant, "reference": reference, "what": what}
             found.append({**names, "aim": aim, "measured": measured, "met": measured >= aim})
@@ -414,18 +352,14 @@ def compare_with_aims(cases: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 
 def markdown(report: dict[str, Any]) -> str:
     """The report as tables a page can hold."""
-    machine, rounds = report["conditions"], report["rounds"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     threads = next(row["torch_threads"] for case in report["cases"].values() for row in case.values())
-    busy = (
-        " (other work was running: only the ratios mean something)" if machine["load_average_before"][0] > 0.5 else ""
-    )
     lines = [
-        f"ID-MRF, forward and backward, batch 1, float32, generated image: {report['pair']}, {rounds} rounds.",
+        f"ID-MRF, forward and backward, batch 1, float32, generated image: {report['pair']}, {report['rounds']} "
+        "rounds.",
         "",
-        f"- {machine['processor']}, {machine['cores']} cores; {machine['system']}",
-        f"- threads: {machine['threads']} (PyTorch: {threads}); allocator: the C library's defaults; {versions}",
-        f"- load average before the start: {' '.join(map(str, machine['load_average_before']))}{busy}",
+        *reports.machine_lines(
+            report["conditions"], torch_threads=threads, settings="allocator: the C library's defaults"
+        ),
     ]
     for name, variants in report["cases"].items():
         lines += [
@@ -466,30 +400,21 @@ def _row(title: str, row: dict[str, Any]) -> str:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = reports.option_parser(__doc__)
     parser.add_argument("--cases", default=",".join(CASES), help=f"by comma, of {', '.join(CASES)} (default all)")
     parser.add_argument("--pair", default="blurred", choices=PAIRS, help="the generated image (default blurred)")
-    parser.add_argument("--rounds", type=int, default=7, help="turns of every variant (default 7)")
-    parser.add_argument("--threads", type=int, help="threads of every variant (default: PyTorch's own)")
     parser.add_argument("--skip-exactness", action="store_true", help="do not compare in double precision")
-    parser.add_argument("--json", type=Path, help="write everything here, every call's seconds included")
-    parser.add_argument("--markdown", type=Path, help="write the tables here too")
-    parser.add_argument("--worker", type=json.loads, help=argparse.SUPPRESS)
+    reports.add_turn_options(parser, rounds=7)
+    reports.add_report_options(parser)
     given = parser.parse_args(arguments)
-    given.cases = given.cases.split(",")
-    if unknown := set(given.cases) - set(CASES):
-        parser.error(f"unknown case {', '.join(sorted(unknown))}: valid are {', '.join(CASES)}")
-    if given.rounds < 1 or (given.threads is not None and given.threads < 1):
-        parser.error("--rounds and --threads must be 1 or more")
-    for path in (given.json, given.markdown):
-        if path is not None and not path.resolve().parent.is_dir():
-            parser.error(f"cannot write {path}: its folder does not exist")
+    reports.check_options(parser, given)
+    given.cases = reports.chosen(parser, given.cases, "case", list(CASES))
     return given
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
     """Run all cases and return the report."""
-    machine = conditions(given.threads)  # before the first process: the load average is of others
+    machine = turns.conditions(given.threads)  # before the first process: the load average is of others
     cases = {name: run_case(name, given) for name in given.cases}
     exactness = {} if given.skip_exactness else {name: run_exactness(name, given) for name in given.cases}
     return {
@@ -504,22 +429,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the tables and write what was asked for; returns the exit status."""
-    given = parse(arguments)
-    if given.worker is not None:
-        (compare_in_double_precision if "exactness" in given.worker else serve_turns)(given.worker)
-        return 0
-    try:
-        report = measure(given)
-    except InpaintError as error:
-        print(f"id_mrf_speed: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    tables = markdown(report)
-    print(tables, end="")
-    if given.markdown:
-        given.markdown.write_text(tables, encoding="utf-8")
-    if given.json:
-        given.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return 0
+    return reports.run("id_mrf_speed", parse(arguments), measure, markdown, serve=serve)
 
 
 if __name__ == "__main__":

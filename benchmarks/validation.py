@@ -10,14 +10,11 @@ composite is rounded to 8 bits and compared with the photo, inside the hole only
 
 import argparse
 import hashlib
-import json
 import math
-import platform
 import sys
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from inpaintkit.errors import DataError, InpaintError, UsageError
+import reports
+import turns
+from inpaintkit.errors import DataError, UsageError
 from inpaintkit.filling.engines import Engine, model_names, open_engine
 from inpaintkit.masks import as_mask, decode_mask
 from inpaintkit.photo import decode_photo
@@ -413,17 +412,9 @@ def weight_hashes(method: str) -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """What computed the numbers."""
-    packages = ("inpaintkit", "numpy", "pillow", "opencv-python-headless", "onnxruntime", "scikit-image", "torch")
-    found = {"python": platform.python_version()}
-    for package in packages:
-        if package == "torch" and "torch" not in sys.modules:
-            continue
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    """What computed the numbers; PyTorch only where it took part."""
+    packages = ["inpaintkit", "numpy", "pillow", "opencv-python-headless", "onnxruntime", "scikit-image"]
+    return turns.versions([*packages, "torch"] if "torch" in sys.modules else packages)
 
 
 # --- The picture sheet -----------------------------------------------------------------------------------------------
@@ -467,7 +458,7 @@ def check_sheet(path: Path) -> None:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = reports.option_parser(__doc__)
     parser.add_argument("--images", type=Path, required=True, help="tar or folder of photos")
     parser.add_argument("--masks", type=Path, required=True, help="tar or folder of masks, white = missing")
     parser.add_argument("--methods", default=METHODS, help=f"names, FILE.onnx or RUN, by comma (default {METHODS})")
@@ -475,19 +466,18 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--limit", type=int, help="only the first N photos")
     parser.add_argument("--features", help="also compare features: own, imagenet or a file (needs the train extra)")
     parser.add_argument("--sheet", type=Path, help="write a picture sheet here, outside the project")
-    parser.add_argument("--json", type=Path, help="write everything here, every photo's scores included")
-    parser.add_argument("--markdown", type=Path, help="write the tables here too")
+    reports.add_report_options(parser)
     given = parser.parse_args(arguments)
+    reports.check_options(parser, given, given.sheet)
     if given.size < 8 or (given.limit is not None and given.limit < 1):
         parser.error("--size must be 8 or more and --limit 1 or more")
-    for path in (given.sheet, given.json, given.markdown):
-        if path is not None and not path.resolve().parent.is_dir():
-            parser.error(f"cannot write {path}: its folder does not exist")
     return given
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
     """Run every method and return the report; draws the sheet when asked."""
+    if given.sheet:
+        check_sheet(given.sheet)
     methods = [method.strip() for method in given.methods.split(",") if method.strip()]
     labels = [method_label(method) for method in methods]
     if not methods or len(set(labels)) < len(labels):
@@ -523,26 +513,15 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def fault(report: dict[str, Any]) -> str:
+    """What is broken by the report, as one line, or nothing."""
+    changed = sum(method["rows"]["all"]["known_changed"] for method in report["methods"].values())
+    return f"{changed} known pixels changed, expected none: a method is broken" if changed else ""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the tables and write what was asked for; returns the exit status."""
-    given = parse(arguments)
-    try:
-        if given.sheet:
-            check_sheet(given.sheet)
-        report = measure(given)
-    except InpaintError as error:
-        print(f"validation: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
-    tables = markdown(report)
-    print(tables, end="")
-    if given.markdown:
-        given.markdown.write_text(tables, encoding="utf-8")
-    if given.json:
-        given.json.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    changed = sum(method["rows"]["all"]["known_changed"] for method in report["methods"].values())
-    if changed:
-        print(f"validation: {changed} known pixels changed, expected none: a method is broken", file=sys.stderr)
-    return 1 if changed else 0
+    return reports.run("validation", parse(arguments), measure, markdown, fault=fault)
 
 
 def _progress(label: str, total: int) -> Callable[[int], None]:

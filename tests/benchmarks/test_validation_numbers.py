@@ -1,27 +1,13 @@
 """The metrics of benchmarks/validation.py on pictures small enough to work out by hand."""
 
-import importlib.util
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import validation
 from inpaintkit.errors import DataError, UsageError
-
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "validation.py"
-
-
-def _load():
-    spec = importlib.util.spec_from_file_location("validation_benchmark", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-validation = _load()
 
 
 def _grey(value: int, side: int = 5) -> np.ndarray:
@@ -195,5 +181,5 @@ def test_the_engine_does_not_see_the_hole_and_is_clamped():
 
 def test_a_sheet_inside_the_project_is_refused(tmp_path):
     with pytest.raises(UsageError, match="outside"):
-        validation.check_sheet(SCRIPT.parent / "sheet.png")
+        validation.check_sheet(Path(validation.__file__).with_name("sheet.png"))
     validation.check_sheet(tmp_path / "sheet.png")
