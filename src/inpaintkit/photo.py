@@ -244,11 +244,21 @@ def photo_size(path: str | Path) -> tuple[int, int]:
     """
     path = Path(path)
     with _opened(path) as file:
-        kind = _kind_of(file.read(256), f"'{path}'")
-        file.seek(0)
-        with _explained(kind, f"'{path}'"):
-            width, height, orientation = _HEADERS[kind](file)
-    _check_size(width, height, width * height, f"'{path}'")
+        return _size_in_header(file, f"'{path}'")
+
+
+def encoded_size(data: bytes, *, source: str = "") -> tuple[int, int]:
+    """`photo_size` of a photo file held in memory; `source` is the name used in messages."""
+    return _size_in_header(io.BytesIO(data), f"'{source}'" if source else "the photo")
+
+
+def _size_in_header(file: IO[bytes], name: str) -> tuple[int, int]:
+    """Height and width, upright, of the photo file that is open."""
+    kind = _kind_of(file.read(256), name)
+    file.seek(0)
+    with _explained(kind, name):
+        width, height, orientation = _HEADERS[kind](file)
+    _check_size(width, height, width * height, name)
     return (width, height) if orientation in range(5, 9) else (height, width)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from inpaintkit.errors import PhotoError
-from inpaintkit.filling.budget import LEAST_WINDOW_PX, Budget, budget_for
+from inpaintkit.filling.budget import LEAST_WINDOW_PX, Budget, budget_for, check_photo
 
 
 def test_without_a_ceiling_nothing_shrinks(watchful: Any) -> None:
@@ -45,3 +45,11 @@ def test_a_photo_that_cannot_fit_is_refused_with_the_number_that_would_do(watchf
         budget_for(900_000_000, 100_000_000, 3, watchful(256))
     needed = int(str(refusal.value).split("about ")[1].split(" MB")[0].replace(",", ""))
     budget_for((needed + 1) * 1_000_000, 100_000_000, 3, watchful(256))
+
+
+def test_a_photo_is_refused_by_its_size_alone_only_where_no_engine_could_fill_it(watchful: Any) -> None:
+    check_photo(None, (100_000, 100_000))
+    with pytest.raises(PhotoError, match="memory limit"):
+        check_photo(1_000_000_000, (10_000, 10_000))
+    check_photo(1_300_000_000, (10_000, 10_000))
+    budget_for(1_300_000_000, 100_000_000, 3, watchful(64))

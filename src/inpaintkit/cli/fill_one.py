@@ -155,11 +155,15 @@ def _outputs(given: Given) -> list[Path]:
 
 def _read(given: Given) -> _Source:
     """The photo and what is missing in it."""
+    from ..filling.budget import check_photo
+    from ..filling.memory import parse_memory
     from ..masks.sources import find_mask
-    from ..photo import decode_photo, read_bytes
+    from ..photo import decode_photo, encoded_size, read_bytes
 
     started = time.perf_counter()
     content = read_bytes(given.photo)  # once, because what comes through a pipe cannot be read again
+    if given.memory is not None:
+        check_photo(parse_memory(given.memory), encoded_size(content, source=str(given.photo)))
     photo = replace(decode_photo(content, source=str(given.photo)), source=given.photo)
     found = find_mask(
         photo,

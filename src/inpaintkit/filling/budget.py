@@ -51,15 +51,30 @@ def budget_for(memory: int | None, pixels: int, bytes_per_pixel: int, engine: En
     crop = BYTES_PER_WORKING_PIXEL * (working_size or 0) ** 2
     free = memory - held - photo
     least = crop + BYTES_PER_WINDOW_PIXEL * LEAST_WINDOW_PX**2
-    if free < least:
-        raise PhotoError(
-            f"the photo of {pixels:,} pixels needs about {_megabytes(held + photo + least)} with this model, expected "
-            f"at most the {_megabytes(memory)} of the memory limit: raise the limit, or scale the photo down"
-        )
+    _refuse_above(memory, pixels, held + photo + least, " with this model")
     together = 1 if crop == 0 else min(max(1, free // 2 // crop), MOST_TOGETHER)
     window = int(min((max(free - together * crop, least - crop) / BYTES_PER_WINDOW_PIXEL) ** 0.5, WINDOW_PX))
     largest = int((free / BYTES_PER_CLASSICAL_PIXEL) ** 0.5) if working_size is None else None
     return Budget(window, together, largest)
+
+
+def check_photo(memory: int | None, size: tuple[int, int]) -> None:
+    """Refuse a photo of (height, width), before it is decoded, that no engine could fill under the ceiling.
+
+    Raises PhotoError.
+    """
+    if memory is not None:
+        least = PROCESS_BYTES + BYTES_PER_WINDOW_PIXEL * LEAST_WINDOW_PX**2
+        pixels = size[0] * size[1]
+        _refuse_above(memory, pixels, least + pixels * (2 * 3 + MASK_COPIES), "")
+
+
+def _refuse_above(memory: int, pixels: int, needed: int, by: str) -> None:
+    if needed > memory:
+        raise PhotoError(
+            f"the photo of {pixels:,} pixels needs about {_megabytes(needed)}{by}, expected at most the "
+            f"{_megabytes(memory)} of the memory limit: raise the limit, or scale the photo down"
+        )
 
 
 def _megabytes(size: int) -> str:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Cancelled, InpaintError, UsageError
 from ..masks.sources import Box, find_mask, growth_of
-from ..photo import SUFFIXES, Photo, check_format, decode_photo, encode_photo, read_bytes, write_notes
+from ..photo import SUFFIXES, Photo, check_format, decode_photo, encode_photo, encoded_size, read_bytes, write_notes
 from ..weights import CATALOGUE, bundled
+from .budget import check_photo
 from .engines import Engine
 from .inpainter import FillReport, Inpainter
 from .journal import Entry, Stamp, replace_file, shared_stamp_of, stamp_of
@@ -192,6 +193,8 @@ def read_sheet(index: int, item: Item, settings: Settings) -> Sheet:
         if item.mask is not None and not is_no_file(item.mask):
             with suppress(OSError, ValueError):  # find_mask tells what is wrong with it
                 sheet.mask_file = shared_stamp_of(item.mask)
+        if settings.memory is not None:
+            check_photo(parse_memory(settings.memory), encoded_size(sheet.content, source=item.photo))
         photo = replace(decode_photo(sheet.content, source=item.photo), source=Path(item.photo))
         found = find_mask(
             photo,
