@@ -2,8 +2,8 @@
 
 No photo of 12 megapixels may lie in the project, so scenes are composed of scikit-image's bundled photos. Their
 textures are sampled near their own resolution through random smooth displacements, mirrored beyond the border: nothing
-repeats exactly. Pictures of things are enlarged and given fresh fine texture where they have texture at all. Light, shading and
-a little sensor noise, the same over the whole scene, come last. All of it is a function of the seed.
+repeats exactly. Pictures of things are enlarged and given fresh fine texture where they have texture at all. Light,
+shading and a little sensor noise, the same over the whole scene, come last. All of it is a function of the seed.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
