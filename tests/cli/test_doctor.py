@@ -37,7 +37,7 @@ def test_json(run: Any, models: None) -> None:
     assert findings["well"] is True
     assert findings["problems"] == []
     assert findings["inpaintkit"] == inpaintkit.__version__
-    assert set(findings["models"]) == {"telea", "ns", "biharmonic"}
+    assert set(findings["models"]) == {"telea", "ns", "biharmonic", "patch"}
     assert findings["models"]["ns"]["seconds"] >= 0
 
 

@@ -98,7 +98,7 @@ def test_a_file_name_that_is_not_ascii(own_model: MakeModel) -> None:
 def test_an_unknown_name_names_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean 'telea'"):
         open_engine("tela")
-    assert {"default", "glcic", "gmcnn", "telea", "ns", "biharmonic"} == set(model_names())
+    assert {"default", "glcic", "gmcnn", "telea", "ns", "biharmonic", "patch"} == set(model_names())
 
 
 @pytest.mark.parametrize(("runtime", "precision", "near"), [("onx", "float32", "onnx"), ("onnx", "float3", "float32")])
