@@ -29,7 +29,7 @@ class RecipeError(UsageError):
 
 
 class Cancelled(InpaintError):
-    """A fill was stopped by its progress listener; nothing has changed."""
+    """A fill was stopped by its progress listener; nothing has changed, save what was to be filled in place."""
 
 
 class DataError(InpaintError):

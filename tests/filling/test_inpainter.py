@@ -16,7 +16,9 @@ from PIL import Image
 import inpaintkit
 from inpaintkit import Inpainter, fill
 from inpaintkit.errors import Cancelled, MaskError, ModelError, PhotoError, UsageError
+from inpaintkit.filling import passes
 from inpaintkit.filling.budget import BYTES_PER_WINDOW_PIXEL
+from inpaintkit.filling.classical import Patch
 from inpaintkit.filling.regions import overlap_px, plan_regions
 from inpaintkit.masks import grow_mask
 from inpaintkit.photo import Photo, read_photo
@@ -631,3 +633,100 @@ def test_unknown_choices(option: str) -> None:
     for seed in (-1, 1.5, "7", True):
         with pytest.raises(UsageError, match="seed is"):
             Inpainter("telea", seed=seed)  # type: ignore[arg-type]
+
+
+class Spy(MeanEngine):
+    """Remembers the sizes of the crops it saw."""
+
+    def __init__(self) -> None:
+        self.sides: list[int] = []
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """The mean, and a note of the size."""
+        self.sides.append(max(mask.shape))
+        return super().__call__(image, mask)
+
+
+def test_a_memory_ceiling_shrinks_windows_and_classical_crops(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = picture((1500, 2000, 3), "uint8")
+    mask = np.zeros((1500, 2000), bool)
+    mask[100:1400, 100:1900] = True
+    windows: list[int] = []
+
+    def watched(*given: Any, **options: Any) -> list[Any]:
+        windows.append(options["window_px"])
+        return []
+
+    monkeypatch.setattr(passes, "enlarge_with_detail", watched)
+    Inpainter(MeanEngine(), memory="280MB", detail="on", grain="off")(image, mask)
+    Inpainter(MeanEngine(), detail="on", grain="off")(image, mask)
+    assert windows[0] < windows[1]
+    spies = []
+    for memory in ("280MB", None):
+        spy = Spy()
+        spy.working_size = None
+        Inpainter(spy, memory=memory, grain="off")(image, mask)
+        spies.append(spy.sides)
+        assert max(spy.sides) == max(
+            max(each.working_shape) for each in Inpainter(spy, memory=memory).plan(mask).regions
+        )
+    assert max(spies[0]) < max(spies[1])
+
+
+def test_under_a_memory_ceiling_a_stream_is_filled_as_single_photos_are() -> None:
+    pairs = [(picture((900, 1200, 3), "uint8", seed), np.eye(900, 1200, dtype=bool)) for seed in range(3)]
+    inpainter = Inpainter(MeanEngine(), memory="250MB")
+    alone = [inpainter(*pair) for pair in pairs]
+    assert all(np.array_equal(a, b) for a, b in zip(alone, inpainter.stream(pairs, together=3), strict=True))
+
+
+def test_poisson_blending_is_refused_where_the_ceiling_has_no_room_for_it() -> None:
+    mask = np.zeros((1500, 2000), bool)
+    mask[100:1400, 100:1900] = True
+    with pytest.raises(PhotoError, match="with Poisson blending"):
+        Inpainter(MeanEngine(), postprocess="poisson", memory="500MB")(picture((1500, 2000, 3), "uint8"), mask)
+
+
+def test_a_stream_delivers_what_came_before_a_bad_mask() -> None:
+    image = picture((60, 60, 3), "uint8")
+    stream = Inpainter(MeanEngine()).stream([(image, np.eye(60, dtype=bool)), (image, np.eye(61, dtype=bool))])
+    assert next(stream).shape == (60, 60, 3)
+    with pytest.raises(MaskError):
+        next(stream)
+
+
+def test_progress_of_variants_never_runs_backwards() -> None:
+    for mask in (hole(), np.zeros((120, 160), bool)):
+        shares: list[float] = []
+        fill(picture((120, 160, 3), "uint8"), mask, model="telea", variants=4, progress=shares.append)
+        assert shares == sorted(shares)
+        assert shares[-1] == 1.0
+    with pytest.raises(Cancelled):
+        fill(picture((120, 160, 3), "uint8"), hole(), model="telea", progress=lambda share: np.False_)
+
+
+def test_a_patch_engine_keeps_its_seed() -> None:
+    image = picture((120, 160, 3), "uint8")
+    fills = [Inpainter(Patch(seed), grain="off")(image, hole()) for seed in (0, 5)]
+    assert not np.array_equal(*fills)
+    assert np.array_equal(fills[1], Inpainter("patch", seed=5, grain="off")(image, hole()))
+
+
+def test_patches_leave_no_cracks_between_pieces_that_agree() -> None:
+    tile = np.random.default_rng(0).integers(90, 160, (16, 16, 3), dtype=np.uint8)
+    image = np.tile(tile, (20, 20, 1))
+    image[:, 160:] += 40
+    mask = np.zeros((320, 320), bool)
+    mask[80:240, 90:230] = True
+    filled = Inpainter("patch", grain="off", detail="off")(image, mask)
+    assert (filled[mask].min(axis=1) < 60).mean() < 0.002
+
+
+def test_grain_is_measured_once_for_many_holes(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, ...]] = []
+    monkeypatch.setattr(passes, "measure_grain", lambda image, *masks: calls.append(image.shape))
+    mask = np.zeros((400, 400), bool)
+    for place in range(20, 380, 30):
+        mask[place : place + 3, place : place + 3] = True
+    Inpainter(MeanEngine())(picture((400, 400, 3), "uint8"), mask)
+    assert len(calls) == 1

@@ -21,6 +21,10 @@ BYTES_PER_WINDOW_PIXEL = 400
 BYTES_PER_CLASSICAL_PIXEL = 80
 """What a method without a working size takes for every pixel of its crop."""
 
+BYTES_PER_BLENDED_PIXEL = 220
+"""What Poisson blending, which OpenCV does in one piece, takes for every pixel of a hole's box (measured: 4 GB for 18
+million)."""
+
 MASK_COPIES = 4
 """Bool arrays of the photo's size that exist at once: the mask, what is still missing, a region's holes and its own."""
 
@@ -37,11 +41,14 @@ class Budget:
     largest_crop: int | None = None
 
 
-def budget_for(memory: int | None, pixels: int, bytes_per_pixel: int, engine: Engine, *, others: int = 0) -> Budget:
+def budget_for(
+    memory: int | None, pixels: int, bytes_per_pixel: int, engine: Engine, *, others: int = 0, blended: int = 0
+) -> Budget:
     """The sizes with which a photo of so many pixels is filled under a ceiling of `memory` bytes for the process.
 
-    Counted are the program, the photo twice (what comes out, or what encoding it takes), its masks, and `others`: bytes
-    of further photos that are held meanwhile. Raises PhotoError where no size is small enough.
+    Counted are the program, the photo twice (what comes out, or what encoding it takes), its masks, `others`: bytes of
+    further photos that are held meanwhile, and `blended`: pixels of the largest crop that is blended whole. Raises
+    PhotoError where no size is small enough.
     """
     if memory is None:
         return Budget()
@@ -50,8 +57,8 @@ def budget_for(memory: int | None, pixels: int, bytes_per_pixel: int, engine: En
     photo = pixels * (2 * bytes_per_pixel + MASK_COPIES)
     crop = BYTES_PER_WORKING_PIXEL * (working_size or 0) ** 2
     free = memory - held - photo
-    least = crop + BYTES_PER_WINDOW_PIXEL * LEAST_WINDOW_PX**2
-    _refuse_above(memory, pixels, held + photo + least, " with this model")
+    least = max(crop + BYTES_PER_WINDOW_PIXEL * LEAST_WINDOW_PX**2, BYTES_PER_BLENDED_PIXEL * blended)
+    _refuse_above(memory, pixels, held + photo + least, " with this model" if not blended else " with Poisson blending")
     together = 1 if crop == 0 else min(max(1, free // 2 // crop), MOST_TOGETHER)
     window = int(min((max(free - together * crop, least - crop) / BYTES_PER_WINDOW_PIXEL) ** 0.5, WINDOW_PX))
     largest = int((free / BYTES_PER_CLASSICAL_PIXEL) ** 0.5) if working_size is None else None

@@ -24,6 +24,7 @@ from .engines import MOST_TOGETHER, Engine, check_options, open_engine
 from .memory import parse_memory
 from .passes import Finish, Meter, Steps, Stopped, fill_passes, planned_seconds, run_together
 from .regions import BoolArray, FillPlan, plan_fill
+from .scaling import to_unit
 from .variants import Variant, rank, seam_agreement
 from .views import VIEWS, View, all_views
 
@@ -120,18 +121,23 @@ class Inpainter:
         self.engine: Engine = (
             open_engine(model, engine, precision, threads=threads) if isinstance(model, str | Path) else model
         )
+        size = self.engine.working_size
+        if size is not None and not (isinstance(size, int | np.integer) and size >= 1):
+            raise UsageError(
+                f"model '{self.engine.name}' says the working size {size!r}, expected pixels from 1, or None"
+            )
         self.finish = Finish(detail, grain, chosen, seed=int(seed))
 
     def __call__(self, image: Any, mask: Any, *, progress: Progress | None = None) -> Any:
         """The photo made whole.
 
-        `image` is a NumPy array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16 or float in [0,1], a PIL
-        image, or a file's path. An array comes back as an equal kind of array; a PIL image as one of the same mode (a
-        palette as RGB, one bit as L), its pixels taken as PIL shows them, unturned; a path as an upright PIL image
-        (16-bit colour, which PIL cannot hold, is refused: see `fill_photo`). Alpha is kept. `mask` is an array, a PIL
-        image or a path, white or True = missing, of the photo's size. Nothing that is passed in is modified. An empty
-        mask gives an equal copy. `progress` is told the share that is done, and cancels by returning False.
-        Raises PhotoError, MaskError, and Cancelled.
+        `image` is a NumPy array (H, W) or (H, W, 1 to 4: grey, grey and alpha, RGB, RGBA) of uint8, uint16 or float in
+        [0,1], a PIL image, or a file's path. An array comes back as an equal kind of array; a PIL image as one of the
+        same mode (a palette as RGB, one bit as L), its pixels taken as PIL shows them, unturned; a path as an upright
+        PIL image (16-bit colour, which PIL cannot hold, is refused: see `fill_photo`). Alpha is kept. `mask` is an
+        array, a PIL image or a path, white or True = missing, of the photo's size. Nothing that is passed in is
+        modified. An empty mask gives an equal copy. `progress` is told the share that is done, and cancels by returning
+        False. Raises PhotoError, MaskError, and Cancelled.
         """
         if isinstance(image, str | os.PathLike):
             photo = read_photo(Path(image))
@@ -147,7 +153,10 @@ class Inpainter:
     def fill_photo_reported(
         self, photo: Photo, mask: BoolArray, *, progress: Progress | None = None, in_place: bool = False
     ) -> tuple[Photo, FillReport]:
-        """`fill_photo`, and what it did. With `in_place` the photo's own array is filled, which spares a copy."""
+        """`fill_photo`, and what it did. With `in_place` the photo's own array is filled, which spares a copy.
+
+        That array is then changed also where the fill is cancelled or fails half-way.
+        """
         meter = Meter(progress)
         fill = self._begin(photo.pixels, mask, photo.grey, in_place=in_place, meter=meter)
         self._drive([fill], meter)
@@ -165,7 +174,7 @@ class Inpainter:
         `together` photos are taken from `pairs` at a time and their crops share the network's batches; `progress` is
         told the share of these that is done. Raises Cancelled.
         """
-        for group in _groups(pairs, together):
+        for group in _groups(pairs, 1 if self.memory is not None else together):
             meter = Meter(progress)
             begun: list[_Fill | InpaintError] = []
             for photo, mask in group:
@@ -191,11 +200,18 @@ class Inpainter:
         For photos with their files' tags, and for going on after an error, there is `fill_photos`. `together` and
         `progress` are as there.
         """
-        for group in _groups(pairs, together):
-            meter = Meter(progress)
-            fills = [self._begin(image, mask, meter=meter) for image, mask in group]
+        for group in _groups(pairs, 1 if self.memory is not None else together):
+            meter, fills, wrong = Meter(progress), [], None
+            for image, mask in group:
+                try:
+                    fills.append(self._begin(image, mask, meter=meter))
+                except InpaintError as error:  # those before it are still good
+                    wrong = error
+                    break
             self._drive(fills, meter)
             yield from (fill.output for fill in fills)
+            if wrong is not None:
+                raise wrong
 
     def fill_pixels(
         self, pixels: NDArray[Any], mask: Any, *, grey: bool = False, progress: Progress | None = None
@@ -212,7 +228,9 @@ class Inpainter:
 
     def plan(self, mask: Any) -> FillPlan:
         """What a mask, grown, would be filled from: crops in their order. `str()` lists them."""
-        return plan_fill(self._grown(_any_mask(mask, None)), self.engine.working_size)
+        grown = self._grown(_any_mask(mask, None))
+        largest_crop = self._budget(self.engine, grown, 3, 0).largest_crop if grown.any() else None
+        return plan_fill(grown, self.engine.working_size, largest_crop=largest_crop)
 
     def variants(self, image: Any, mask: Any, count: int, *, progress: Progress | None = None) -> list[Variant]:
         """Up to `count` different fills of one photo, best first: there are many right answers.
@@ -230,14 +248,18 @@ class Inpainter:
         pixels = _checked_array(pixels)
         mask = _any_mask(mask, pixels.shape[:2])
         found: list[Variant] = []
+        told = [0.0]
         for view in itertools.islice(all_views(), 2 * count + len(VIEWS)):
-            meter = Meter(_from_to(progress, len(found) / count, (len(found) + 1) / count))
+            meter = Meter(_from_to(progress, len(found) / count, (len(found) + 1) / count, told))
+            meter.held_bytes = sum(each.result.nbytes for each in found)
             fill = self._begin(pixels, mask, grey, meter=meter, view=view)
             self._drive([fill], meter)
             if not any(_same(fill, each.result) for each in found):
                 found.append(Variant(fill.output, _agreement(fill), view.how))
             if len(found) == count or not fill.plan.regions:
                 break
+        if progress is not None and told[0] < 1:
+            progress(1.0)
         return [replace(each, result=_of_kind(image, each.result)) for each in rank(found)]
 
     def _begin(
@@ -258,9 +280,7 @@ class Inpainter:
         engine = view.engine(self.engine, self.finish.seed)
         size = engine.working_size
         bytes_per_pixel = pixels.nbytes // grown.size
-        budget = Budget()
-        if grown.any():
-            budget = budget_for(self.memory, grown.size, bytes_per_pixel, engine, others=meter.held_bytes)
+        budget = self._budget(engine, grown, bytes_per_pixel, meter.held_bytes) if grown.any() else Budget()
         meter.held_bytes += 2 * pixels.nbytes + grown.nbytes
         plan = plan_fill(grown, size, context=view.context, largest_crop=budget.largest_crop)
         finish = replace(
@@ -292,6 +312,14 @@ class Inpainter:
                 raise error
             fill.error = error if isinstance(error, InpaintError) else None
         meter.finish()
+
+    def _budget(self, engine: Engine, grown: BoolArray, bytes_per_pixel: int, others: int) -> Budget:
+        """The sizes to work with. Raises PhotoError where the memory limit has no room."""
+        blended = 0
+        if self.memory is not None and self.finish.postprocess == "poisson":
+            rows, columns = hole_box(grown)
+            blended = (rows.stop - rows.start) * (columns.stop - columns.start)
+        return budget_for(self.memory, grown.size, bytes_per_pixel, engine, others=others, blended=blended)
 
     def _grown(self, mask: BoolArray) -> BoolArray:
         """The mask as it is filled. Raises MaskError for one that leaves nothing known."""
@@ -355,7 +383,7 @@ def fill(image: Any, mask: Any, model: str | Path | Engine = "default", *, varia
         model_options = {key: options.pop(key) for key in ("engine", "precision", "threads") if key in options}
         model = _kept_open(model, **model_options)
     inpainter = Inpainter(model, **options)
-    if isinstance(variants, int) and variants == 1 and not isinstance(variants, bool):
+    if isinstance(variants, int | np.integer) and variants == 1 and not isinstance(variants, bool):
         return inpainter(image, mask, progress=progress)
     if isinstance(image, str | os.PathLike):
         photo = read_photo(Path(image))
@@ -398,7 +426,7 @@ def _any_mask(mask: Any, size: tuple[int, int] | None) -> BoolArray:
 
 def _checked_array(image: Any) -> NDArray[Any]:
     """The array itself when it is an image. Raises PhotoError."""
-    expected = "expected uint8, uint16 or float in [0,1] of shape (height, width) or (height, width, 1, 3 or 4)"
+    expected = "expected uint8, uint16 or float in [0,1] of shape (height, width) or (height, width, 1 to 4)"
     if not isinstance(image, np.ndarray):
         raise PhotoError(f"image is a {type(image).__name__}, expected a path, a PIL image or a NumPy array")
     if isinstance(image, np.ma.MaskedArray):
@@ -461,11 +489,16 @@ def _groups(pairs: Iterable[tuple[Any, Any]], together: int) -> Iterator[list[tu
         yield group
 
 
-def _from_to(progress: Progress | None, first: float, last: float) -> Progress | None:
-    """A listener for one of several fills, which together go from 0 to 1."""
+def _from_to(progress: Progress | None, first: float, last: float, told: list[float]) -> Progress | None:
+    """A listener for one of several fills, which together go from 0 to 1; `told` holds the largest share so far."""
     if progress is None:
         return None
-    return lambda share: progress(first + (last - first) * share)
+
+    def listen(share: float) -> object:
+        told[0] = max(told[0], first + (last - first) * share)
+        return progress(told[0])
+
+    return listen
 
 
 def _same(fill: _Fill, other: NDArray[Any]) -> bool:
@@ -481,5 +514,4 @@ def _agreement(fill: _Fill) -> float:
     """How well a finished fill agrees with its surroundings."""
     box = hole_box(fill.mask, RANKED_MARGIN_PX)
     pixels = np.atleast_3d(fill.output)[box]
-    colour = pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
-    return seam_agreement(colour, fill.mask[box])
+    return seam_agreement(to_unit(pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., :1]), fill.mask[box])

@@ -23,6 +23,12 @@ from .scaling import FloatArray, enlarge_window, from_unit, shrink_crop, to_unit
 MARGIN_PX = 8
 """Pixels around a window's own ones that are finished with it, so that windows join."""
 
+GRAIN_MARGIN_PX = 96
+"""Known pixels around all holes in which a photo's grain is looked for."""
+
+GRAIN_TOGETHER = 8
+"""With more crops than this, the photo's grain is measured once, around all its holes."""
+
 SECONDS_PER_CROP, SECONDS_PER_PIXEL, SECONDS_PER_DETAILED_PIXEL = 0.25, 0.3e-6, 10e-6
 """Rough costs of one core, for the share of the work that is done."""
 
@@ -72,7 +78,8 @@ class Meter:
         """Add work that is done; whether to go on."""
         self.done += seconds
         if self.listener is not None and self.planned > 0:
-            self.cancelled |= self.listener(min(self.done / self.planned, 0.99)) is False
+            answer = self.listener(min(self.done / self.planned, 0.99))
+            self.cancelled |= isinstance(answer, bool | np.bool_) and not answer
         return not self.cancelled
 
     def finish(self) -> None:
@@ -156,12 +163,20 @@ def fill_passes(
     """
     meter = meter or Meter(None)
     missing = _Missing(mask, plan)
+    common: Grain | None = None
+    together = len(plan.regions) > GRAIN_TOGETHER
+    if together and finish.grains(plan):
+        around = hole_box(mask, GRAIN_MARGIN_PX)
+        common = measure_grain(colour[around], mask[around], mask[around])
     for wave in plan.in_waves():
         works = [_Work(colour, mask, missing, region) for region in wave]
         fills = yield [work.crop() for work in works]
         for work, fill in zip(works, fills, strict=True):
             _told(meter, SECONDS_PER_CROP)
-            _finish(work, fill, plan, finish, grey, meter)
+            grain = common
+            if not together and finish.grains(plan):
+                grain = measure_grain(work.pixels, work.own, work.lost)
+            _finish(work, fill, grain, plan, finish, grey, meter)
             missing.of(work.region)[work.region.holes] = False
     if finish.postprocess == "poisson":
         for window, part in wide_parts(mask):
@@ -215,16 +230,15 @@ class _Work:
         return self.seen[0].copy(), self.seen[1]
 
 
-def _finish(work: _Work, fill: FloatArray, plan: FillPlan, finish: Finish, grey: bool, meter: Meter) -> None:
+def _finish(
+    work: _Work, fill: FloatArray, grain: Grain | None, plan: FillPlan, finish: Finish, grey: bool, meter: Meter
+) -> None:
     """Blend a region's fill into the photo at full resolution, window by window."""
     assert work.seen is not None
     blended = plan.working_size is not None
     if blended:
         fill = match_seam(*work.seen, fill)
     detailed = finish.details(plan, work.region)
-    grain: Grain | None = None
-    if finish.grains(plan):
-        grain = measure_grain(work.pixels, work.own, work.lost)
     if detailed:
         _show_others(work, fill, finish.window_px)
         windows = enlarge_with_detail(

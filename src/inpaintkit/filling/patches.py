@@ -283,7 +283,7 @@ def vote(values: FloatArray, grid: Grid, field: Field, shape: tuple[int, int], e
     trust = np.zeros(size, np.float32)
     trust[down - top, along - left] = (field.distance / typical + 0.1) ** np.float32(-exponent)
     summed, weight = _gathered(values, place, trust)
-    summed /= np.maximum(weight, 1e-12)[..., None]
+    summed /= np.maximum(weight, np.finfo(np.float32).tiny)[..., None]  # weights may be tiny, and are never 0
     result = np.zeros((*shape, values.shape[2]), np.float32)
     first = top * STRIDE - 2 * STRIDE, left * STRIDE - 2 * STRIDE  # of the gathered picture, in the result
     inside = tuple(

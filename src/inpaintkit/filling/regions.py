@@ -398,8 +398,21 @@ def _waves(regions: list[Region]) -> tuple[int, ...]:
         earlier = boxes[:number]
         seen = (earlier[:, 0] < region.top + region.height) & (earlier[:, 2] > region.top)
         seen &= (earlier[:, 1] < region.left + region.width) & (earlier[:, 3] > region.left)
-        waves.append(max((waves[each] + 1 for each in np.flatnonzero(seen)), default=0))
+        wave = 0
+        for each in np.flatnonzero(seen):
+            if waves[each] >= wave and _sees(region, regions[each]):
+                wave = waves[each] + 1
+        waves.append(wave)
     return tuple(waves)
+
+
+def _sees(region: Region, other: Region) -> bool:
+    """Whether a hole of the other region lies in the crop of this one."""
+    top, left = max(region.top, other.top), max(region.left, other.left)
+    bottom = min(region.top + region.height, other.top + other.height)
+    right = min(region.left + region.width, other.left + other.width)
+    shared = other.holes[top - other.top : max(bottom - other.top, 0), left - other.left : max(right - other.left, 0)]
+    return bool(shared.any())
 
 
 def _counted(things: Sized, name: str) -> str:

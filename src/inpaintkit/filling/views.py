@@ -28,7 +28,9 @@ class View:
 
     def engine(self, given: Engine, seed: int) -> Engine:
         """The engine that fills in this view; `seed` is for a model that draws."""
-        if self.model == "patch" or (not self.model and isinstance(given, Patch)):
+        if not self.model and isinstance(given, Patch):
+            given = Patch(given.seed + seed + self.seed)
+        elif self.model == "patch":
             given = Patch(seed + self.seed)
         elif self.model:
             given = CLASSICAL[self.model]()
