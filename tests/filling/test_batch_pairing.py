@@ -154,6 +154,17 @@ def test_one_mask_for_all_is_no_photo(make):
     assert pairs(items, top) == {"a.jpg": "in/mask.png", "b.jpg": "in/mask.png"}
 
 
+def test_one_mask_for_all_is_no_photo_when_it_is_named_through_a_link(make):
+    top = make("in/a.jpg", "in/mask.png")
+    link(top / "again", top / "in")
+    link(top / "m.png", top / "in" / "mask.png")
+    for mask in (top / "again" / "mask.png", top / "m.png"):
+        assert [item.name for item in find_items(top / "in", mask, top / "out")] == ["a.jpg"]
+    make("in/a_m.png", "in/mask_m.png")
+    items = find_items(top / "again", str(top / "in" / "{stem}_m.png"), top / "out")
+    assert [item.name for item in items] == ["a.jpg", "mask.png"]
+
+
 @pytest.mark.parametrize("mask", ["alpha", "color:#ff00ff", "colour:#0f0", None])
 def test_masks_in_words_go_to_every_photo(make, mask):
     top = make("in/a.jpg", "in/b.png")
@@ -227,6 +238,47 @@ def test_links_to_folders_are_followed_once_and_loops_end(make):
     link(top / "in" / "linked", top / "elsewhere")
     items = find_items(top / "in", "alpha", top / "out", recursive=True)
     assert [item.name for item in items] == ["linked/deep/b.jpg", "x/a.jpg"]
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_a_link_to_itself_is_one_photo_that_fails(make, recursive):
+    top = make("in/a.jpg", "m/a.png")
+    link(top / "in" / "self.png", Path("self.png"))
+    link(top / "m" / "self.png", Path("self.png"))
+    for mask in ("alpha", top / "m", str(top / "m" / "{stem}.png")):
+        items = find_items(top / "in", mask, top / "out", recursive=recursive)
+        assert [item.name for item in items] == ["a.jpg", "self.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_pipes_are_left_out_with_a_note(make):
+    top = make("in/a.jpg")
+    os.mkfifo(top / "in" / "pipe.jpg")
+    link(top / "in" / "to-pipe.png", top / "in" / "pipe.jpg")
+    items = find_items(top / "in", "alpha", top / "out")
+    assert [item.name for item in items] == ["a.jpg"]
+    assert items.notes == (
+        f"2 files in '{top / 'in'}' left out, pipes, sockets or devices and no photos: pipe.jpg, to-pipe.png",
+    )
+
+
+def test_results_of_another_run_are_left_out_with_a_note(make):
+    top = make("in/a.jpg", "in/x/b.jpg", "in/x/old/b.jpg", "in/x/old/deep/c.jpg", "m/a.png", "m/x/b.png", "m/old/a.png")
+    make("in/x/old/inpaintkit-journal-1-of-2.jsonl", "m/old/inpaintkit-journal.jsonl", "in/inpaintkit-journal.jsonl")
+    items = find_items(top / "in", top / "m", top / "out", recursive=True)
+    assert pairs(items, top) == {"a.jpg": "m/a.png", "x/b.jpg": "m/x/b.png"}
+    left = "left out, with the journal and the results of another run"
+    assert items.notes == (f"1 folder in '{top / 'in'}' {left}: x/old", f"1 folder in '{top / 'm'}' {left}: old")
+
+
+@pytest.mark.parametrize("inside", ["", "deep/er"])
+def test_an_output_that_is_a_link_to_nowhere_is_refused(make, inside):
+    top = make("in/a.jpg")
+    link(top / "out", top / "gone")
+    with pytest.raises(UsageError, match="is a link that leads nowhere"):
+        find_items(top / "in", "alpha", top / "out" / inside)
+    with pytest.raises(UsageError, match="is a link that leads nowhere"):
+        read_manifest(write(top / "list.csv", "photo\na.jpg\n"), top / "out" / inside)
 
 
 def test_a_folder_that_cannot_be_listed_is_an_item_that_fails(make, monkeypatch):
@@ -362,6 +414,13 @@ def test_a_jsonl_manifest(tmp_path):
     assert [item.grow for item in items] == [None, "4", None]
 
 
+def test_columns_are_known_whatever_their_capitals(tmp_path):
+    (item,) = read_manifest(write(tmp_path / "a.csv", "Photo, MASK,Grow\na.jpg,alpha,3\n"), tmp_path / "out")
+    assert (item.photo, item.mask, item.grow) == (str(tmp_path / "a.jpg"), "alpha", "3")
+    items = read_manifest(write(tmp_path / "a.jsonl", '{"PHOTO": "a.jpg", "Mask": "alpha"}\n'), tmp_path / "out")
+    assert (items[0].mask, items.notes) == ("alpha", ())
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
@@ -384,6 +443,11 @@ def test_a_jsonl_manifest(tmp_path):
         ("a.jsonl", '{"photo": "a.jpg", "boxes": [1.5, 2, 3, 4]}\n', "line 1: boxes are"),
         ("a.jsonl", '{"photo": "a.jpg", "boxes": {"top": 1}}\n', "line 1: boxes are"),
         ("a.jsonl", '{"photo": "a.jpg", "grow": -1}\n', "line 1: grow is -1"),
+        ("a.jsonl", '{"photo": "a.jpg"}\n' + 200_000 * "[", "line 2: no JSON"),
+        ("a.jsonl", '{"photo": "a.jpg", "output": "b\\u0000.png"}\n', "line 1: output is"),
+        ("a.jsonl", '{"photo": "\\u0000/a.jpg"}\n', "with a null byte"),
+        ("a.csv", "photo,output\na.jpg,b\0.png\n", "line 2: output is"),
+        ("a.csv", "photo,Photo\na.jpg,b.jpg\n", "line 2: the columns photo, Photo have one twice"),
         ("a.txt", "a.jpg\n", "ends in '.txt', expected .csv or .jsonl"),
     ],
 )

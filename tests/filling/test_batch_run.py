@@ -30,6 +30,7 @@ from inpaintkit.filling.batch import (
 )
 from inpaintkit.filling.inpainter import Inpainter
 from inpaintkit.filling.journal import Entry, Journal, JournalIndex
+from inpaintkit.masks.grow import grow_mask
 
 SHAPE = (40, 48)
 HOLE = (slice(12, 24), slice(16, 30))
@@ -196,6 +197,102 @@ def test_transparent_parts_are_filled_and_shown(make: Make) -> None:
     filled = pixels(folders.out / "s0" / "p0.png")
     assert filled.shape == (*SHAPE, 4)
     assert (filled[..., 3] == 255).all()
+
+
+def test_transparent_parts_are_shown_as_far_as_the_mask_was_grown(make: Make) -> None:
+    folders = make(2)
+    alpha = np.where(draw_hole(), 0, 120 + np.indices(SHAPE).sum(0)).astype(np.uint8)
+    alpha[HOLE[0].stop : HOLE[0].stop + 2] = 200
+    picture = Image.fromarray(np.dstack([draw(0), alpha]))
+    for name in folders.names:
+        picture.save(folders.top / "in" / name)
+    items = find_items(folders.top / "in", "alpha", folders.out, recursive=True)
+    items[1] = replace(items[1], grow="5")
+    assert folders.fill(replace(TELEA, grow=2), items=items).done == 2
+    for name, grow in zip(folders.names, (2, 5), strict=True):
+        grown = grow_mask(alpha < 128, grow)
+        filled = pixels(folders.out / name)
+        assert (filled[..., 3][grown] == 255).all()
+        assert np.array_equal(filled[..., 3][~grown], alpha[~grown])
+
+
+def test_tolerance_and_labels_are_for_the_masks_that_they_mean_something_to(make: Make) -> None:
+    folders = make(4)
+    top, photos = folders.top, [folders.top / "in" / name for name in folders.names]
+    marked = draw(0)
+    marked[HOLE] = (255, 0, 240)
+    Image.fromarray(marked).save(photos[0])
+    box = [[16, 12], [30, 24]]
+    shapes = [{"label": "sign", "points": box, "shape_type": "rectangle"}]
+    facts = {"shapes": shapes, "imagePath": "p1.png", "imageHeight": SHAPE[0], "imageWidth": SHAPE[1]}
+    (top / "p1.json").write_text(json.dumps(facts), encoding="utf-8")
+    masks = ["color:#ff00ff", "p1.json", f"masks/{folders.names[2]}", ""]
+    rows = [
+        {"photo": str(photo), "mask": mask, "boxes": "" if mask else "1,1,4,4"}
+        for photo, mask in zip(photos, masks, strict=True)
+    ]
+    (top / "list.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    items = read_manifest(top / "list.jsonl", folders.out)
+    summary = folders.fill(replace(TELEA, tolerance=20, labels=("sign",)), items=items)
+    assert (summary.done, summary.failures) == (4, ())
+    notes = {line["output"]: line["notes"] for line in folders.lines()}
+    left = [sorted(note.split()[1] for note in notes[f"p{number}.png"] if "left out" in note) for number in range(4)]
+    assert left == [["labels"], ["tolerance"], ["labels", "tolerance"], ["labels", "tolerance"]]
+    assert not np.array_equal(pixels(folders.out / "p0.png")[HOLE], marked[HOLE])  # needs the tolerance of 20
+    assert folders.fill(replace(TELEA, labels=("sing",)), items=items[1:3], force=True).failed == 1
+
+
+def test_a_label_that_the_one_coco_file_does_not_know_is_refused_before_any_work(make: Make) -> None:
+    folders = make(3)
+    images = [{"id": 1, "file_name": "p0.png", "height": SHAPE[0], "width": SHAPE[1]}]
+    marks = [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [16, 12, 14, 12], "segmentation": []}]
+    record = {"images": images, "annotations": marks, "categories": [{"id": 1, "name": "sign"}]}
+    (folders.top / "marks.json").write_text(json.dumps(record), encoding="utf-8")
+    items = find_items(folders.top / "in", folders.top / "marks.json", folders.out, recursive=True)
+    with pytest.raises(UsageError, match="did you mean 'sign'"):
+        folders.fill(replace(TELEA, labels=("sing",)), items=items)
+    assert not folders.out.exists()
+    plan = plan_items(items, replace(TELEA, labels=("sign",)), journal=journal_file(folders.out))
+    assert len(plan.to_do) == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_in_a_list_fails_alone(make: Make) -> None:
+    folders = make(3)
+    os.mkfifo(folders.top / "pipe.png")
+    items = folders.items()
+    items[0] = replace(items[0], photo=str(folders.top / "pipe.png"))
+    items[1] = replace(items[1], mask=str(folders.top / "pipe.png"))
+    summary = folders.fill(replace(TELEA, labels=("any",)), items=items)
+    assert (summary.done, summary.failed) == (1, 2)
+    assert all("pipe.png' is a pipe" in str(entry.error) for entry in summary.failures)
+
+
+def test_as_many_processes_as_the_memory_has_room_for(make: Make) -> None:
+    folders = make(4)
+    summary = folders.fill(replace(TELEA, memory="300MB"), jobs=4)
+    assert (summary.done, summary.failures) == (4, ())
+    assert summary.notes == ("1 of 4 --jobs at work: the 300MB of --memory has no room for more",)
+    for memory, telea, network, torch in (
+        ("700MB", 2, 1, 1),
+        ("1.5GB", 5, 4, 1),
+        ("4GB", 15, 11, 4),
+        (None, 20, 20, 20),
+    ):
+        settings = Settings(memory=memory)
+        assert replace(settings, model="telea").jobs_within_memory(20) == telea
+        assert settings.jobs_within_memory(20) == network
+        assert replace(settings, engine="torch").jobs_within_memory(20) == torch
+    assert Settings(memory="4GB").jobs_within_memory(3) == 3
+    assert folders.fill(replace(TELEA, memory="4GB"), force=True).notes == ()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_memory_for_not_even_one_process_is_refused_before_any_work(make: Make, jobs: int) -> None:
+    folders = make(2)
+    with pytest.raises(UsageError, match="--memory is 100 MB, expected at least 235 MB"):
+        folders.fill(replace(TELEA, memory="100MB"), jobs=jobs)
+    assert not folders.out.exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not take such names")
@@ -504,6 +601,14 @@ def test_a_torn_line_is_dropped_and_strange_lines_are_passed_over(make: Make) ->
     assert kept[:7] == [b'{"a": 1}\n', b"\xff\xfe\n", b"[]\n", b"null\n", *lines[:3]]
     assert len(kept) == 8
     assert Entry.of_line(kept[7]).output == Entry.of_line(lines[3]).output
+
+
+def test_a_line_that_is_nested_too_deep_is_a_damaged_line(make: Make) -> None:
+    folders = make(2)
+    folders.fill()
+    path = journal_file(folders.out)
+    path.write_bytes(b"[" * 200_000 + b"\n" + path.read_bytes())
+    assert folders.fill(resume=True).skipped == 2
 
 
 def test_a_torn_line_longer_than_a_piece_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,14 +14,14 @@ import queue
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import Cancelled, ModelError, UsageError, unknown_name
 from .journal import Entry, Journal, JournalIndex, is_whole, journal_file, remove_parts
 from .pairing import Item, ItemList, find_items, read_manifest, result_folders, shard, shard_of
-from .pipeline import Chunk, Settings, options_of
+from .pipeline import Chunk, Settings, check_labels, options_of
 from .workers import STOPPING_SECONDS, Kind, Lane, LocalLane, Message, ProcessLane
 
 __all__ = [
@@ -88,7 +88,8 @@ class Progress:
 class Summary:
     """What came of a batch: `done` and `failed` in this run, `skipped` because it was whole already.
 
-    `stopped` says that `on_error` ended it early. `failures` are the first `KEPT_FAILURES`.
+    `stopped` says that `on_error` ended it early. `failures` are the first `KEPT_FAILURES`. `notes` say
+    what was not done as it was asked for.
     """
 
     total: int
@@ -99,6 +100,7 @@ class Summary:
     journal: Path
     stopped: bool = False
     failures: tuple[Entry, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def exit_status(self) -> int:
@@ -133,6 +135,8 @@ def plan_items(
     was written, and photo, mask and settings are what they were. Results that exist are otherwise refused: without
     `resume`, or where no journal tells of an earlier run; `force` overwrites them. Raises UsageError.
     """
+    settings.jobs_within_memory(1)
+    check_labels(items, settings)
     plan = Plan(items, settings.fingerprint())
     folder = Path(journal).parent
     if not resume:
@@ -172,9 +176,10 @@ def fill_items(
 ) -> Summary:
     """Fill every item and write down what came of it in `journal` (see `journal_file`), in the folder of results.
 
-    `jobs` is how many processes fill; 1 is this one alone. Worker processes start afresh and import the main module, so
-    a script that calls this with more than one job does so under `if __name__ == "__main__":`. An item whose worker
-    dies is tried once more on its own. `resume` and `force` are as in `plan_items`, `on_error` is "skip" or "stop".
+    `jobs` is how many processes fill, fewer where `settings.memory` has no room for so many; 1 is this one alone.
+    Worker processes start afresh and import the main module, so a script that calls this with more than one job does so
+    under `if __name__ == "__main__":`. An item whose worker dies is tried once more on its own. `resume` and `force`
+    are as in `plan_items`, `on_error` is "skip" or "stop".
 
     Raises UsageError and ModelError before any work, PhotoError when the journal cannot be written, and Cancelled when
     `progress` returned False. After these, and after a KeyboardInterrupt, what was being written is whole, and the
@@ -185,7 +190,9 @@ def fill_items(
     plan = plan_items(items, settings, journal=journal, resume=resume, force=force)
     faulty = [place for place in plan.to_do if items[place].fault is not None]
     sound = [place for place in plan.to_do if items[place].fault is None]
-    crew = Crew(settings, plan.fingerprint, min(jobs, len(sound)))
+    wanted = min(jobs, len(sound))
+    jobs = settings.jobs_within_memory(wanted)
+    crew = Crew(settings, plan.fingerprint, jobs)
     try:
         crew.start()
         with Journal(journal) as book:
@@ -202,7 +209,8 @@ def fill_items(
                     tally.add(entries)
     finally:
         crew.kill()
-    return tally.summary()
+    few = f"{jobs} of {wanted} --jobs at work: the {settings.memory} of --memory has no room for more"
+    return replace(tally.summary(), notes=(few,) if jobs < wanted else ())
 
 
 def check_run(items: Sequence[Item], jobs: int, on_error: str) -> None:

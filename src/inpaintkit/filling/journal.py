@@ -18,12 +18,12 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import PhotoError
-from .pairing import Item, is_no_file, item_key, shard_of
+from .pairing import JOURNALS, Item, is_no_file, item_key, shard_of
 
 JOURNAL = "inpaintkit-journal.jsonl"
 """The journal's name in the folder of results; of shard 2 of 8 it is inpaintkit-journal-2-of-8.jsonl."""
 
-_JOURNALS = "inpaintkit-journal*.jsonl"
+_NO_ENTRY = (ValueError, KeyError, TypeError, RecursionError)
 _PART = re.compile(r"\.([0-9a-f]{16})-[0-9a-f]{8}\.part", re.ASCII)
 _PIECE = 1 << 20
 
@@ -66,7 +66,7 @@ class Entry:
 
     @classmethod
     def of_line(cls, line: bytes) -> "Entry":
-        """The entry of a line. Raises ValueError, KeyError or TypeError for a line that is none."""
+        """The entry of a line. Raises one of `_NO_ENTRY` for a line that is none."""
         values: dict[str, Any] = json.loads(line)
         known = {name: values[name] for name in cls.__slots__ if name in values}
         for name in ("written", "photo_file", "mask_file"):
@@ -147,7 +147,7 @@ class JournalIndex:
 
     def __init__(self, folder: str | Path) -> None:
         try:
-            self.paths = sorted(path for path in Path(folder).glob(_JOURNALS) if path.is_file())
+            self.paths = sorted(path for path in Path(folder).glob(JOURNALS) if path.is_file())
         except (OSError, ValueError):
             self.paths = []
         self._files: list[Any] = []
@@ -163,7 +163,7 @@ class JournalIndex:
             self._files.append(file)
             place = 0
             for line in file:
-                with suppress(ValueError, KeyError, TypeError):
+                with suppress(*_NO_ENTRY):
                     values = json.loads(line)
                     name, end = values["output"], values["ended"]
                     if len(self.paths) == 1:
@@ -185,7 +185,7 @@ class JournalIndex:
         number, place = self._places[name]
         file = self._files[number]
         file.seek(place)
-        with suppress(ValueError, KeyError, TypeError):
+        with suppress(*_NO_ENTRY):
             return Entry.of_line(file.readline())
         return None
 

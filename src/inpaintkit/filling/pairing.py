@@ -5,15 +5,17 @@ run, agree about every name. Photos are not opened here, so a hundred thousand o
 """
 
 import csv
+import fnmatch
 import hashlib
 import json
 import os
 import re
+import stat
 import string
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,9 @@ dot, the folder it lies in, and that folder seen from the folder of photos."""
 
 MANIFEST_COLUMNS = ("photo", "mask", "output", "boxes", "grow")
 _COLUMNS = frozenset(MANIFEST_COLUMNS)
+
+JOURNALS = "inpaintkit-journal*.jsonl"
+"""What the journals of a batch are called; a folder that holds one is a folder of results."""
 
 _NO_PHOTOS = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir"})
 _LAMA = re.compile(r"(?P<stem>.+)_mask\d*", re.DOTALL)
@@ -87,11 +92,12 @@ def find_items(
     may be several, each with a result of its own name; and last, where only one photo is called so, for the same at
     the top. The folder of masks may be the folder of photos; then masks are LaMa's names, and .json.
 
-    Links are followed, every folder once. Hidden files, files of other suffixes, masks and the output are no photos. A
-    photo without a mask becomes an item with a `fault`. `format` is what all results are written in; None keeps each
-    photo's own (PNG for BMP and GIF). Raises UsageError for a call that cannot be meant.
+    Links are followed, every folder once. Hidden files, files of other suffixes, masks and the output are no photos,
+    nor, with a note, are pipes and devices and what lies in the results of another run. A photo without a mask becomes
+    an item with a `fault`. `format` is what all results are written in; None keeps each photo's own (PNG for BMP and
+    GIF). Raises UsageError for a call that cannot be meant.
     """
-    top, where = Path(photos), _absolute(output)
+    top, where = Path(photos), _results_folder(output)
     if not top.is_dir():
         raise UsageError(f"'{top}' is no folder, expected a folder of photos: check the name")
     suffix = _suffix_of(format)
@@ -106,10 +112,11 @@ def find_items(
         )
     listing = _walk(top, recursive, left_out)
     if source.folder is not None:
-        masks = listing.files if source.beside else _walk(Path(source.folder), recursive, set()).files
-        found, notes = _paired(listing.files, masks, source)
+        shelved = listing if source.beside else _walk(Path(source.folder), recursive, set())
+        found, notes = _paired(listing.files, shelved.files, source)
+        notes = [*dict.fromkeys([*listing.notes(top), *shelved.notes(source.folder)]), *notes]
     else:
-        found, notes = _named(listing.files, source, top)
+        found, notes = _named(listing.files, source, top), listing.notes(top)
     if not found and not listing.unreadable:
         deeper = "" if recursive or not listing.has_folders else ", or add --recursive for the folders inside it"
         raise UsageError(
@@ -180,6 +187,19 @@ class _Listing:
     unreadable: list[tuple[str, str]]
     others: int = 0
     has_folders: bool = False
+    special: list[str] = field(default_factory=list)  # pipes, sockets and devices: reading one may never end
+    results: list[str] = field(default_factory=list)  # folders of results of another run
+
+    def notes(self, top: str | Path) -> list[str]:
+        """What was left out and might be missed."""
+        notes = []
+        if self.special:
+            left = f"{_counted(len(self.special), 'file')} in '{top}' left out"
+            notes.append(f"{left}, pipes, sockets or devices and no photos: {_listed(self.special)}")
+        if self.results:
+            left = f"{_counted(len(self.results), 'folder')} in '{top}' left out"
+            notes.append(f"{left}, with the journal and the results of another run: {_listed(self.results)}")
+        return notes
 
 
 def _walk(top: Path, recursive: bool, left_out: set[str]) -> _Listing:
@@ -205,20 +225,43 @@ def _walk(top: Path, recursive: bool, left_out: set[str]) -> _Listing:
             reason = error.strerror or str(error)
             found.unreadable.append((inside or ".", f"cannot list folder '{path}': {reason}: check its permissions"))
             continue
+        if inside and any(fnmatch.fnmatchcase(entry.name, JOURNALS) for entry in listed):
+            found.results.append(inside)
+            continue
         for entry in listed:
             if entry.name.startswith(".") or entry.name.lower() in _NO_PHOTOS:
                 continue
             name = f"{inside}/{entry.name}" if inside else entry.name
-            if entry.is_dir():
+            if _leads_to_folder(entry):
                 found.has_folders = True
                 if recursive:
                     (links if entry.is_symlink() else folders).append(name)
-            elif os.path.splitext(entry.name)[1].lower() in _LISTED:
-                found.files.append(name)
-            else:
+            elif os.path.splitext(entry.name)[1].lower() not in _LISTED:
                 found.others += 1
-    found.files.sort()
+            elif not entry.is_file(follow_symlinks=False) and is_special(entry.path):
+                found.special.append(name)
+            else:
+                found.files.append(name)
+    for names in (found.files, found.special, found.results):
+        names.sort()
     return found
+
+
+def _leads_to_folder(entry: "os.DirEntry[str]") -> bool:
+    """Whether an entry is a folder; a link that cannot be followed is a file, which fails when it is read."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def is_special(path: str | Path) -> bool:
+    """Whether something is there that is neither a file nor a folder, such as a pipe; links are followed."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 # Polygons of one photo each may lie in a folder of masks; they are told from photos where it matters.
@@ -229,7 +272,7 @@ def _is_photo(name: str) -> bool:
     return not name.lower().endswith(".json")
 
 
-def _named(files: list[str], source: _MaskSource, top: Path) -> tuple[list[_Wish], list[str]]:
+def _named(files: list[str], source: _MaskSource, top: Path) -> list[_Wish]:
     """Photos whose mask is named by a pattern, or is the same for all."""
     photos = [name for name in files if _is_photo(name)]
     if source.pattern is None:
@@ -238,9 +281,13 @@ def _named(files: list[str], source: _MaskSource, top: Path) -> tuple[list[_Wish
     else:
         masks = [_of_pattern(source.pattern, name, top) for name in photos]
         used = {mask for mask in masks if mask is not None and os.path.isfile(mask)}
+    real = _RealNames()
+    among = {real.of(mask) for mask in used}
+    if source.pattern is None:  # one mask for all may be named through a link of its own
+        among |= {os.path.normcase(os.path.realpath(mask)) for mask in used}
     wishes, start = [], os.path.abspath(top)
     for name, mask in zip(photos, masks, strict=True):
-        if used and os.path.join(start, *name.split("/")) in used:
+        if among and real.of(os.path.join(start, *name.split("/"))) in among:
             continue  # a mask among the photos
         folder, stem = _split(name)
         if source.pattern is not None and mask not in used:
@@ -248,7 +295,7 @@ def _named(files: list[str], source: _MaskSource, top: Path) -> tuple[list[_Wish
             wishes.append(_Wish(name, None, folder, stem, fault))
         else:
             wishes.append(_Wish(name, mask, folder, stem))
-    return wishes, []
+    return wishes
 
 
 def _check_pattern(pattern: str) -> None:
@@ -257,9 +304,9 @@ def _check_pattern(pattern: str) -> None:
         parts = list(string.Formatter().parse(pattern))
     except ValueError as error:
         raise UsageError(f"mask pattern '{pattern}' cannot be read ({error}), expected masks/{{stem}}.png") from None
-    for _, field, form, conversion in parts:
-        if field is not None and (field not in PATTERN_FIELDS or form or conversion):
-            raise UsageError(unknown_name(f"field in mask pattern '{pattern}'", field, PATTERN_FIELDS))
+    for _, name, form, conversion in parts:
+        if name is not None and (name not in PATTERN_FIELDS or form or conversion):
+            raise UsageError(unknown_name(f"field in mask pattern '{pattern}'", name, PATTERN_FIELDS))
 
 
 def _of_pattern(pattern: str, name: str, top: Path) -> str:
@@ -302,8 +349,7 @@ def _paired(files: list[str], masks: list[str], source: _MaskSource) -> tuple[li
     lonely = [mask for mask in masks if mask not in used]
     notes = []
     if lonely:
-        listed = ", ".join(lonely[:_MANY]) + (", ..." if len(lonely) > _MANY else "")
-        notes.append(f"{_counted(len(lonely), 'mask')} in '{top}' without a photo: {listed}")
+        notes.append(f"{_counted(len(lonely), 'mask')} in '{top}' without a photo: {_listed(lonely)}")
     return wishes, notes
 
 
@@ -348,11 +394,11 @@ def read_manifest(path: str | Path, output: str | Path, *, format: str | None = 
 
     Relative photos and masks are seen from the manifest's folder; `output` is a name inside the folder of results and
     is the photo's own where it is not given. `boxes` are "top,left,height,width", several with semicolons (in JSONL
-    also lists of numbers), added to the mask. `grow` is pixels or a percentage. Further columns are left unread, with a
-    note. Raises UsageError, which names the line.
+    also lists of numbers), added to the mask. `grow` is pixels or a percentage. Columns are known whatever their
+    capitals; further ones are left unread, with a note. Raises UsageError, which names the line.
     """
     path = Path(path)
-    where, suffix = _absolute(output), _suffix_of(format)
+    where, suffix = _results_folder(output), _suffix_of(format)
     rows = _ROWS.get(path.suffix.lower())
     if rows is None:
         raise UsageError(f"manifest '{path}' ends in '{path.suffix}', expected {' or '.join(_ROWS)}: rename it")
@@ -361,8 +407,13 @@ def read_manifest(path: str | Path, output: str | Path, *, format: str | None = 
     items: list[Item] = []
     named: dict[str, int] = {}
     unread: dict[str, None] = {}
-    for line, row in rows(path):
+    for line, cells in rows(path):
         place = f"manifest '{path}', line {line}"
+        row = {_column(name): cell for name, cell in cells.items()}
+        if len(row) < len(cells):
+            raise UsageError(
+                f"{place}: the columns {', '.join(cells)[:80]} have one twice, expected each once: drop one"
+            )
         unread.update(dict.fromkeys(row.keys() - _COLUMNS))
         item = _item_of_row(row, base, where, place)
         if item.name:
@@ -387,6 +438,10 @@ def _item_of_row(row: dict[str, Any], base: str, where: str, place: str) -> Item
         value = row.get(column)
         if value is not None and not isinstance(value, str):
             raise UsageError(f"{place}: {column} is {json.dumps(value)[:60]}, expected text: put it in quotes")
+        if "\0" in (value or ""):
+            raise UsageError(
+                f"{place}: {column} is {json.dumps(value)[:60]} with a null byte, expected a path: mend it"
+            )
         cells[column] = (value or "").strip()
     if not cells["photo"]:
         raise UsageError(f"{place}: there is no photo, expected its path in the column 'photo': add it")
@@ -404,6 +459,12 @@ def _item_of_row(row: dict[str, Any], base: str, where: str, place: str) -> Item
             raise UsageError(f"{place}: {error}") from None
     name = _inside(cells["output"], where, place) if cells["output"] else ""
     return Item(os.path.normpath(os.path.join(base, cells["photo"])), mask, where, name, boxes, grow)
+
+
+def _column(name: str) -> str:
+    """What a column is called here; what is none of ours keeps its name."""
+    known = name.strip().lower()
+    return known if known in _COLUMNS else name
 
 
 def _boxes_of_cell(cell: Any, place: str) -> tuple[Box, ...]:
@@ -445,7 +506,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         reader = csv.DictReader(lines, restkey="", strict=True)
         try:
             header = reader.fieldnames or ()
-            if "photo" not in header:
+            if "photo" not in map(_column, header):
                 raise UsageError(
                     f"manifest '{path}', line 1: the columns are {', '.join(header)[:80] or 'none'}, expected a header "
                     f"with 'photo', and as wanted {', '.join(MANIFEST_COLUMNS[1:])}"
@@ -472,7 +533,7 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     continue
                 try:
                     row = json.loads(line)
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     raise UsageError(f"manifest '{path}', line {number}: no JSON ({error}): mend the line") from None
                 if not isinstance(row, dict):
                     raise UsageError(
@@ -599,10 +660,34 @@ def _absolute(path: str | Path) -> str:
         raise PhotoError(f"'{path}' cannot be a path ({error}): name another") from error
 
 
-def _real(path: str) -> str:
-    """A file's path with the links among its folders followed, as the system compares it."""
-    folder, name = os.path.split(path)
-    return os.path.normcase(os.path.join(os.path.realpath(folder), name))
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MANY]) + (", ..." if len(names) > _MANY else "")
+
+
+def _results_folder(output: str | Path) -> str:
+    """The folder of results, from the root. Raises UsageError where a link on its way leads nowhere."""
+    where = _absolute(output)
+    for folder in (where, *map(str, Path(where).parents)):
+        if os.path.islink(folder) and not os.path.exists(folder):
+            raise UsageError(
+                f"output '{output}' cannot be made: '{folder}' is a link that leads nowhere, expected a folder: make "
+                "the folder it leads to, or name another"
+            )
+    return where
+
+
+class _RealNames:
+    """Files' paths with the links among their folders followed, as the system compares them; folders are remembered."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+
+    def of(self, path: str) -> str:
+        """The path by which a file is known."""
+        folder, name = os.path.split(path)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        return os.path.normcase(os.path.join(self._folders[folder], name))
 
 
 def result_folders(items: Iterable[Item]) -> set[str]:
@@ -618,9 +703,10 @@ def _refuse_overwriting(items: list[Item]) -> None:
     shared = {os.path.realpath(folder) for folder in given} & {os.path.realpath(each) for each in result_folders(items)}
     if not shared:  # of a hundred thousand files, only those that share a folder need a look
         return
-    inputs = {_real(item.photo) for item in items} | {_real(mask) for mask in masks}
+    real = _RealNames()
+    inputs = {real.of(item.photo) for item in items} | {real.of(mask) for mask in masks}
     for item in items:
-        if item.fault is None and _real(item.output) in inputs:
+        if item.fault is None and real.of(item.output) in inputs:
             raise UsageError(
                 f"output '{item.output}' would overwrite a photo or a mask of this list: choose another folder"
             )

@@ -14,16 +14,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Cancelled, InpaintError, UsageError
-from ..masks.sources import Box, find_mask, growth_of
+from ..errors import Cancelled, InpaintError, MaskError, PhotoError, UsageError, unknown_name
+from ..masks.annotations import is_annotations, read_annotations
+from ..masks.grow import grow_mask
+from ..masks.sources import Box, FoundMask, find_mask, growth_of
 from ..photo import SUFFIXES, Photo, check_format, decode_photo, encode_photo, encoded_size, read_bytes, write_notes
 from ..weights import CATALOGUE, bundled
-from .budget import check_photo
+from .budget import (
+    BYTES_PER_WINDOW_PIXEL,
+    BYTES_PER_WORKING_PIXEL,
+    LEAST_WINDOW_PX,
+    MASK_COPIES,
+    PROCESS_BYTES,
+    TORCH_PROCESS_BYTES,
+    check_photo,
+)
+from .classical import CLASSICAL
 from .engines import Engine
 from .inpainter import FillReport, Inpainter
 from .journal import Entry, Stamp, replace_file, shared_stamp_of, stamp_of
 from .memory import parse_memory
-from .pairing import Item, is_no_file
+from .pairing import Item, is_no_file, is_special
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,6 +48,8 @@ GROUP_PIXELS = 16_000_000
 _BYTES_PER_PIXEL = 24  # of a group that is read, filled or written: pixels, filled pixels, mask, encoded bytes
 _OWN_BYTES = 150_000_000  # of the process that hands out a list of a hundred thousand photos
 _WRITERS = 2
+_WORKING_SIZE = 256  # of a network whose file nobody has opened yet
+_BYTES_OF_LEAST_PHOTO = 1_000_000 * (2 * 3 + MASK_COPIES)  # a process that cannot fill one megapixel is of no use
 
 
 @dataclass(frozen=True)
@@ -79,6 +92,26 @@ class Settings:
         threads = max(1, (self.threads or cores) // jobs)
         memory = None if self.memory is None else max(parse_memory(self.memory) - _OWN_BYTES, 0) // jobs
         return replace(self, threads=threads, memory=memory)
+
+    def jobs_within_memory(self, jobs: int) -> int:
+        """So many of `jobs` processes have room under the memory ceiling for the model and a photo; one in any case.
+
+        Raises UsageError where the ceiling has no room for one process with the smallest photo.
+        """
+        if self.memory is None:
+            return jobs
+        memory = parse_memory(self.memory)
+        window = BYTES_PER_WINDOW_PIXEL * LEAST_WINDOW_PX**2
+        least = PROCESS_BYTES + window
+        if memory < least:
+            raise UsageError(
+                f"--memory is {memory / 1e6:,.0f} MB, expected at least {least / 1e6:,.0f} MB, which one process takes "
+                "for the smallest photo: raise it"
+            )
+        side = CLASSICAL[self.model].working_size if self.model in CLASSICAL else _WORKING_SIZE
+        process = TORCH_PROCESS_BYTES if self.engine == "torch" else PROCESS_BYTES
+        each = process + window + BYTES_PER_WORKING_PIXEL * (side or 0) ** 2 + _BYTES_OF_LEAST_PHOTO
+        return min(jobs, max(1, (memory - _OWN_BYTES) // each))
 
     def open_inpainter(self, engine: Engine | None = None) -> Inpainter:
         """The Inpainter of these settings, with an engine that is open already if given. UsageError and ModelError."""
@@ -178,6 +211,57 @@ class Sheet:
         )
 
 
+def check_labels(items: Sequence[Item], settings: Settings) -> None:
+    """Refuse labels that a COCO file which is the mask of all items does not have, before any work. UsageError."""
+    shared = {item.mask for item in items}
+    mask = shared.pop() if len(shared) == 1 else None
+    if not settings.labels or mask is None or not _is_annotated(mask):
+        return
+    with suppress(MaskError):  # each photo tells what is wrong with it
+        annotations = read_annotations(mask)
+        for label in settings.labels if annotations.coco else ():
+            if label not in annotations.labels:
+                raise UsageError(f"mask '{mask}': {unknown_name('label', label, annotations.labels)}")
+
+
+def _is_annotated(mask: str | None) -> bool:
+    """Whether a mask is a file of annotations, by its name or its first bytes."""
+    if mask is None or is_no_file(mask) or is_special(mask):
+        return False
+    if mask.lower().endswith(".json"):
+        return True
+    with suppress(OSError, ValueError), open(mask, "rb") as file:
+        return is_annotations(file.read(1024))
+    return False
+
+
+def _found_mask(photo: Photo, item: Item, settings: Settings) -> FoundMask:
+    """The mask of an item; a tolerance or labels that mean nothing for it are left out, with a note."""
+    tolerance, labels, notes = settings.tolerance, settings.labels, list[str]()
+    if tolerance is not None and not (is_no_file(item.mask) and ":" in (item.mask or "")):
+        tolerance = None
+        notes.append("the tolerance is for a marker colour and was left out for this mask")
+    if labels and not _is_annotated(item.mask):
+        labels = ()
+        notes.append("the labels are for annotations and were left out for this mask")
+    found = find_mask(
+        photo,
+        item.mask,
+        boxes=(*settings.boxes, *item.boxes),
+        invert=settings.invert,
+        tolerance=tolerance,
+        labels=labels,
+        resize=settings.resize,
+    )
+    return replace(found, notes=(*notes, *found.notes))
+
+
+def _refuse_special(path: str, error: type[InpaintError]) -> None:
+    """Raise for a pipe, a socket or a device: reading it may never end."""
+    if is_special(path):
+        raise error(f"'{path}' is a pipe, a socket or a device, expected a file: name another")
+
+
 def read_sheet(index: int, item: Item, settings: Settings) -> Sheet:
     """Read an item's photo and mask; what goes wrong is kept in `error`."""
     sheet, started = Sheet(index, item), time.perf_counter()
@@ -187,25 +271,20 @@ def read_sheet(index: int, item: Item, settings: Settings) -> Sheet:
         modified_ns = 0
         with suppress(OSError, ValueError):  # read_bytes tells what is wrong with it
             modified_ns = os.stat(item.photo).st_mtime_ns
+        _refuse_special(item.photo, PhotoError)
         sheet.content = read_bytes(item.photo)
         digest = hashlib.sha256(sheet.content).hexdigest()
         sheet.photo_file = Stamp(len(sheet.content), modified_ns, digest)
         if item.mask is not None and not is_no_file(item.mask):
+            _refuse_special(item.mask, MaskError)
             with suppress(OSError, ValueError):  # find_mask tells what is wrong with it
                 sheet.mask_file = shared_stamp_of(item.mask)
         if settings.memory is not None:
             check_photo(parse_memory(settings.memory), encoded_size(sheet.content, source=item.photo))
         photo = replace(decode_photo(sheet.content, source=item.photo), source=Path(item.photo))
-        found = find_mask(
-            photo,
-            item.mask,
-            boxes=(*settings.boxes, *item.boxes),
-            invert=settings.invert,
-            tolerance=settings.tolerance,
-            labels=settings.labels,
-            resize=settings.resize,
-        )
-        check_format(photo.opaque_where(found.mask) if found.opaque else photo, _format_of(item))
+        found = _found_mask(photo, item, settings)
+        filled = _opaque(photo, found.mask, item, settings) if found.opaque else photo
+        check_format(filled, _format_of(item))
         sheet.photo, sheet.mask, sheet.opaque, sheet.notes = photo, found.mask, found.opaque, tuple(found.notes)
     except Exception as error:  # one photo's trouble is its own line, whatever it is
         sheet.error = explained(error)
@@ -275,11 +354,16 @@ def _encoded(sheet: Sheet, settings: Settings) -> tuple[bytes, bool]:
     if report.hole_pixels == 0 and as_it_was:
         return sheet.content, True
     if sheet.opaque:
-        photo = photo.opaque_where(sheet.mask)
+        photo = _opaque(photo, sheet.mask, sheet.item, settings)
     sheet.notes = (*sheet.notes, *photo.notes, *write_notes(photo, format))
     quality = None if format in _WITHOUT_QUALITY else settings.quality
     subsampling = settings.subsampling if format in _SUBSAMPLED else None
     return encode_photo(photo, format, quality=quality, subsampling=subsampling), False
+
+
+def _opaque(photo: Photo, mask: "NDArray[Any]", item: Item, settings: Settings) -> Photo:
+    """The photo, opaque wherever it is filled: in the mask as it was grown."""
+    return photo.opaque_where(grow_mask(mask, settings.grow if item.grow is None else item.grow))
 
 
 # Of a folder of photos of several formats, an option is for those that it means something to.
