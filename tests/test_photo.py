@@ -1,6 +1,8 @@
 """Photo files keep what they hold: every pixel, and every tag; and bad files end in one clear line."""
 
 import io
+import os
+import stat
 import struct
 import sys
 import zlib
@@ -517,6 +519,27 @@ def test_a_grey_profile_leaves_when_the_photo_turns_colourful() -> None:
     np.testing.assert_array_equal(coloured.pixels, samples(9, 8, 3))
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA"])
+@pytest.mark.parametrize("format", [*FORMATS, "GIF", "BMP"])
+def test_what_is_read_may_be_written_to(format: str, mode: str) -> None:
+    if (mode in ("RGBA", "LA") and format == "JPEG") or (mode == "LA" and format == "BMP"):
+        pytest.skip("this format has no alpha")
+    photo = decode_photo(pil_bytes(Image.fromarray(smooth(24, 40)).convert(mode), format))
+    assert photo.pixels.flags.writeable
+    assert photo.alpha is None or photo.alpha.flags.writeable
+    photo.pixels[:] = 0
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", *HEIF])
+def test_what_is_read_of_more_than_8_bits_may_be_written_to(format: str) -> None:
+    for channels in (3, 4):
+        array = samples(24, 40, channels, bits=16)
+        photo = decode_photo(encode_photo(Photo(array[..., :3], array[..., 3] if channels == 4 else None), format))
+        assert photo.bits == 16
+        assert photo.pixels.flags.writeable
+        assert photo.alpha is None or photo.alpha.flags.writeable
+
+
 # ---- JPEG ---------------------------------------------------------------------------------------------------------
 
 
@@ -532,6 +555,18 @@ def test_jpeg_is_encoded_as_its_source_was(quality: int, subsampling: int, progr
     assert JpegImagePlugin.get_sampling(written) == subsampling
     assert bool(written.info.get("progressive")) == progressive
     assert written.info["comment"] == b"a word"
+
+
+def test_a_subsampling_that_cannot_be_written_is_told() -> None:
+    factor = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411]
+    photo = decode_photo(cv2.imencode(".jpg", smooth(48, 64), factor)[1].tobytes())
+    (note,) = write_notes(photo)
+    assert "4:4:4" in note
+    assert JpegImagePlugin.get_sampling(Image.open(io.BytesIO(encode_photo(photo)))) == 0
+    assert write_notes(photo, subsampling="4:2:0") == ()
+    assert write_notes(photo, "PNG") == ()
+    for image in (Image.fromarray(smooth(48, 64)), Image.fromarray(smooth(48, 64)[..., 0])):
+        assert write_notes(decode_photo(pil_bytes(image, "JPEG"))) == ()
 
 
 def test_jpeg_quality_asked_for_replaces_the_tables() -> None:
@@ -1371,6 +1406,17 @@ def test_bytes_written_are_read(tmp_path: Path) -> None:
     write_bytes(b"second", path)
     assert read_bytes(path) == b"second"
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="this system has no such permissions")
+@pytest.mark.parametrize("mode", [0o600, 0o664, 0o444])
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "photo.png"
+    write_bytes(b"first", path)
+    path.chmod(mode)
+    write_bytes(b"second", path)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert path.read_bytes() == b"second"
 
 
 def test_what_a_format_cannot_hold_is_told_beforehand() -> None:

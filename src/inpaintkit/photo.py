@@ -18,6 +18,7 @@ import math
 import os
 import re
 import secrets
+import shutil
 import struct
 import threading
 import zlib
@@ -638,7 +639,7 @@ def _orientation(info: dict[Any, Any]) -> int:
 
 def _assembled(planes: _Planes, info: Any, orientation: int, exif: bytes | None, **about: Any) -> Photo:
     """Turn decoded samples upright and put the tags beside them; `about` are further fields of the photo."""
-    turn = _TURNS.get(orientation, np.ascontiguousarray)
+    turn = _TURNS.get(orientation, _own)
     colour = turn(planes.colour)
     grey = colour.ndim == 2
     notes = (*about.pop("notes", ()), *planes.notes)
@@ -718,6 +719,11 @@ def _rgb_of_cmyk(image: Image.Image) -> tuple[Image.Image, str]:
 
 def _turned(array: np.ndarray, quarter: int) -> np.ndarray:
     return cv2.rotate(np.ascontiguousarray(array), quarter)
+
+
+def _own(array: np.ndarray) -> np.ndarray:
+    """The array in one piece, copied where it is a decoder's own memory, which nobody may write to."""
+    return np.require(array, requirements=["C", "W"])
 
 
 # EXIF orientation -> what makes the picture upright.
@@ -863,7 +869,8 @@ def write_bytes(data: bytes, path: str | Path) -> Path:
     """Write a photo file's content, over an existing file too, and return its path.
 
     The bytes go to a temporary name in the same folder, are synced, and take the final name in one step: no reader
-    ever sees half a photo, and a failure leaves nothing behind. A link is written through. Raises PhotoError.
+    ever sees half a photo, and a failure leaves nothing behind. A link is written through. The permissions of a file
+    that is replaced stay. Raises PhotoError.
     """
     path = Path(path)
     temporary = None
@@ -871,6 +878,9 @@ def write_bytes(data: bytes, path: str | Path) -> Path:
         target = _link_target(path)
         temporary = target.with_name(f".{secrets.token_hex(8)}.part")
         with open(temporary, "xb") as file:
+            if os.name == "posix":  # elsewhere there is only a mark against writing, which would hinder the next step
+                with suppress(OSError):  # no file to replace, or a system that keeps no permissions
+                    shutil.copymode(target, temporary)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -995,8 +1005,11 @@ def is_lossless(photo: Photo, format: str | None = None, *, quality: int | None 
     return chosen in ("PNG", "TIFF") or (chosen == "WEBP" and quality is None and photo.lossless and photo.bits == 8)
 
 
-def write_notes(photo: Photo, format: str | None = None) -> tuple[str, ...]:
-    """What writing this photo in a format changes beyond the format's own loss, one sentence each."""
+def write_notes(photo: Photo, format: str | None = None, *, subsampling: str | None = None) -> tuple[str, ...]:
+    """What writing this photo in a format changes beyond the format's own loss, one sentence each.
+
+    `subsampling` is the one asked for, as in `encode_photo`.
+    """
     chosen = _format_name(format) if format else photo.format
     notes = []
     if photo.bits == 16 and chosen not in ("PNG", "TIFF"):
@@ -1004,6 +1017,8 @@ def write_notes(photo: Photo, format: str | None = None) -> tuple[str, ...]:
         if chosen != photo.format:
             notes.append(f"16 bits per channel are rounded to {bits}, which is all that {chosen} holds")
     if chosen == "JPEG":
+        if photo.jpeg and photo.jpeg.subsampling is None and not photo.grey and subsampling is None:
+            notes.append("the JPEG's own colour subsampling, which cannot be written, becomes 4:4:4")
         if photo.alpha is not None and _is_opaque(photo.alpha):
             notes.append("the alpha channel, which is opaque everywhere, is left out, because JPEG has none")
         for name, largest in _LARGEST_SEGMENT.items():
@@ -1250,7 +1265,7 @@ def _decode_heif(data: bytes, name: str, max_pixels: int) -> Photo:
     settings = HeifSettings(
         bits, subsampling, tuple(int(numbers[key]) for key in _HEIF_NUMBERS) if numbers else None, light
     )
-    planes = _Planes(np.ascontiguousarray(colour), None if alpha is None else np.ascontiguousarray(alpha))
+    planes = _Planes(colour, alpha)
     return _assembled(planes, info, 1, info.get("exif"), format="HEIF", lossless=False, heif=settings, notes=notes)
 
 

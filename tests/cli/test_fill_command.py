@@ -196,6 +196,45 @@ def test_wrong_usage_is_status_2(run: Any, scene: Any, options: list[str], words
     assert left_behind(scene) == set()
 
 
+def test_empty_names_are_missing_ones(run: Any, scene: Any) -> None:
+    output = scene.folder / "out.png"
+    assert_one_line(run("fill", "", "-m", scene.mask, "-o", output), 2, "missing photo")
+    assert_one_line(run("fill", scene.photo, "-m", "", "-o", output), 2, "missing mask")
+
+
+def test_an_interrupt_while_it_is_loaded_is_one_line() -> None:
+    code = """
+import runpy, sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+runpy.run_module("inpaintkit", run_name="__main__")
+"""
+    finished = python(code)
+    assert (finished.returncode, finished.stdout, finished.stderr) == (130, "", "inpaintkit: interrupted\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_full_standard_output_does_not_hide_that_the_photo_is_written(scene: Any, options: list[str]) -> None:
+    output = scene.folder / "out.png"
+    words = [scene.photo, "-m", scene.mask, "-o", output, "--model", "telea", *options]
+    command = [sys.executable, "-m", "inpaintkit", "fill", *map(str, words)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(inpaintkit.__file__).parents[1])}
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        finished = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, encoding="utf-8", env=environment, check=False
+        )
+    assert finished.returncode == 1
+    assert finished.stderr.count("\n") == 1
+    assert f"{output} is written" in finished.stderr
+    assert np.asarray(Image.open(output)).shape == (60, 80, 3)
+
+
 def test_missing_arguments_are_wrong_usage(run: Any, scene: Any) -> None:
     assert_one_line(run("fill"), 2)
     assert_one_line(run("fill", scene.photo), 2)

@@ -11,6 +11,7 @@ from refusal import refused
 from inpaintkit import photo as photo_files
 from inpaintkit.cli import progress
 from inpaintkit.filling.inpainter import Inpainter
+from inpaintkit.masks import grow_mask
 
 
 @pytest.fixture
@@ -91,6 +92,19 @@ def test_the_photos_own_alpha(fill: Any, scene: Any) -> None:
     outcome = fill(mask="alpha", output="out.jpg")  # nothing is transparent any more
     assert outcome.status == 0, outcome
     assert result(scene, "out.jpg").shape == (60, 80, 3)
+
+
+def test_what_transparency_grew_by_is_opaque_too(fill: Any, scene: Any) -> None:
+    alpha = np.full((60, 80), 255, np.uint8)
+    alpha[17:37, 27:53] = 160  # a soft rim, more opaque than not
+    alpha[scene.hole] = 0
+    Image.fromarray(np.dstack([wound(scene), alpha])).save(scene.photo)
+    assert fill("--grow", 2, mask="alpha").status == 0
+    grown = grow_mask(scene.hole, 2)
+    filled = result(scene)[..., 3]
+    assert (filled[grown] == 255).all()
+    assert np.array_equal(filled[~grown], alpha[~grown])
+    assert (filled == 160).any()
 
 
 def test_polygons_of_a_file_with_labels(fill: Any, scene: Any) -> None:
@@ -246,12 +260,78 @@ def test_variants_are_written_all_or_none(fill: Any, noisy: Any, monkeypatch: py
     assert left_behind(noisy) == set()
 
 
-def test_fewer_variants_than_wished_for_are_told(fill: Any, scene: Any) -> None:
-    Image.fromarray(np.zeros((60, 80), np.uint8)).save(scene.mask)
+@pytest.mark.parametrize(
+    ("found", "told"), [(1, "there is only 1 way to fill"), (2, "there are only 2 different ways to fill")]
+)
+def test_fewer_variants_than_wished_for_are_told(
+    fill: Any, noisy: Any, monkeypatch: pytest.MonkeyPatch, found: int, told: str
+) -> None:
+    offered = Inpainter.variants
+
+    def few(self: Inpainter, photo: Any, mask: np.ndarray, count: int, **options: Any) -> Any:
+        return offered(self, photo, mask, min(count, found), **options)
+
+    monkeypatch.setattr(Inpainter, "variants", few)
     outcome = fill("--variants", 3)
     assert outcome.status == 0, outcome
-    assert "only 1 different" in outcome.err
-    assert left_behind(scene) == {"out-1.png"}
+    assert told in outcome.err
+    assert left_behind(noisy) == {f"out-{number}.png" for number in range(1, found + 1)}
+
+
+def test_variants_of_an_empty_mask_are_one_copy(fill: Any, scene: Any) -> None:
+    photo = scene.folder / "photo.jpg"
+    Image.fromarray(scene.pixels).save(photo, quality=60)
+    Image.fromarray(np.zeros((60, 80), np.uint8)).save(scene.mask)
+    outcome = fill("--variants", 3, photo=photo, output="out.jpg")
+    assert outcome.status == 0, outcome
+    assert "the mask is empty" in outcome.out
+    assert (scene.folder / "out-1.jpg").read_bytes() == photo.read_bytes()
+    facts = json.loads(fill("--variants", 3, "--json", "-f", photo=photo, output="out.jpg").out)
+    assert facts["unchanged"] is True
+    assert [each["output"] for each in facts["variants"]] == [str(scene.folder / "out-1.jpg")]
+    assert left_behind(scene) == {"photo.jpg", "out-1.jpg"}
+
+
+# --- what must not be lost ---
+
+
+def test_the_mask_and_other_files_of_a_call_are_not_written_over(fill: Any, scene: Any) -> None:
+    before = scene.mask.read_bytes(), scene.photo.read_bytes()
+    roundabout = scene.folder / "here" / ".." / "mask.png"
+    (scene.folder / "here").mkdir()
+    other = scene.folder / "here" / ".." / "photo.png"
+    for options, output in (
+        (("--explain", scene.mask), "out.png"),
+        (("--explain", roundabout), "out.png"),
+        (("--explain", scene.photo), "out.png"),
+        (("--explain", other), "out.png"),
+        (("--explain", scene.folder / "here" / ".." / "out.png"), "out.png"),
+        ((), "mask.png"),
+        ((), "here/../mask.png"),
+    ):
+        outcome = fill(*options, "-f", output=output)
+        refused((outcome.status, outcome.out, outcome.err), 2, "name another")
+    assert (scene.mask.read_bytes(), scene.photo.read_bytes()) == before
+    assert left_behind(scene) == {"here"}
+    numbered = scene.folder / "out-2.png"
+    scene.mask.rename(numbered)
+    outcome = fill("--variants", 2, "-f", mask=numbered)
+    refused((outcome.status, outcome.out, outcome.err), 2, "is the mask")
+    numbered.rename(scene.mask)
+    assert fill("-f", output="here/../photo.png").status == 0
+
+
+def test_files_of_a_call_are_known_through_links(fill: Any, scene: Any) -> None:
+    link, first = scene.folder / "link.png", scene.folder / "out-1.png"
+    try:
+        link.symlink_to(scene.mask)
+        first.symlink_to(scene.folder / "out-2.png")
+    except OSError:
+        pytest.skip("this system makes no links for this user")
+    outcome = fill("-f", output="link.png")
+    refused((outcome.status, outcome.out, outcome.err), 2, "is the mask")
+    outcome = fill("-f", "--variants", 2)
+    refused((outcome.status, outcome.out, outcome.err), 2, "by a link")
 
 
 # --- the bar ---

@@ -275,8 +275,8 @@ def test_as_many_processes_as_the_memory_has_room_for(make: Make) -> None:
     assert summary.notes == ("1 of 4 --jobs at work: the 300MB of --memory has no room for more",)
     for memory, telea, network, torch in (
         ("700MB", 2, 1, 1),
-        ("1.5GB", 5, 4, 1),
-        ("4GB", 15, 11, 4),
+        ("1.5GB", 5, 3, 1),
+        ("4GB", 14, 11, 4),
         (None, 20, 20, 20),
     ):
         settings = Settings(memory=memory)
@@ -290,7 +290,7 @@ def test_as_many_processes_as_the_memory_has_room_for(make: Make) -> None:
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_memory_for_not_even_one_process_is_refused_before_any_work(make: Make, jobs: int) -> None:
     folders = make(2)
-    with pytest.raises(UsageError, match="--memory is 100 MB, expected at least 235 MB"):
+    with pytest.raises(UsageError, match="--memory is 100 MB, expected at least 259 MB"):
         folders.fill(replace(TELEA, memory="100MB"), jobs=jobs)
     assert not folders.out.exists()
 

@@ -13,7 +13,7 @@ def test_without_a_ceiling_nothing_shrinks(watchful: Any) -> None:
 
 
 def test_sizes_shrink_with_the_ceiling(watchful: Any) -> None:
-    budgets = [budget_for(memory * 10**6, 12_000_000, 3, watchful(256)) for memory in (2000, 800, 600, 440)]
+    budgets = [budget_for(memory * 10**6, 12_000_000, 3, watchful(256)) for memory in (2000, 800, 600, 460)]
     assert budgets[0] == Budget()
     assert [each.most_together for each in budgets] == sorted((each.most_together for each in budgets), reverse=True)
     assert [each.window_px for each in budgets] == sorted((each.window_px for each in budgets), reverse=True)

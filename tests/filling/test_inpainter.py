@@ -17,7 +17,7 @@ import inpaintkit
 from inpaintkit import Inpainter, fill
 from inpaintkit.errors import Cancelled, MaskError, ModelError, PhotoError, UsageError
 from inpaintkit.filling import passes
-from inpaintkit.filling.budget import BYTES_PER_WINDOW_PIXEL
+from inpaintkit.filling.budget import BYTES_PER_WINDOW_PIXEL, WINDOW_BYTES
 from inpaintkit.filling.classical import Patch
 from inpaintkit.filling.regions import overlap_px, plan_regions
 from inpaintkit.masks import grow_mask
@@ -472,7 +472,7 @@ def test_a_small_hole_in_12_megapixels_costs_its_crop(watchful: Any, detail: str
     tracemalloc.stop()
     assert [crop.shape for crop, _ in engine.seen] == [(256, 256, 3)]
     one_copy = image.nbytes + mask.nbytes
-    detail_bytes = BYTES_PER_WINDOW_PIXEL * 600**2 if detail == "on" else 0
+    detail_bytes = WINDOW_BYTES + BYTES_PER_WINDOW_PIXEL * 600**2 if detail == "on" else 0
     assert peak < 1.75 * one_copy + detail_bytes, "a float copy of the photo alone would be four times as large"
 
 
@@ -658,11 +658,11 @@ def test_a_memory_ceiling_shrinks_windows_and_classical_crops(monkeypatch: pytes
         return []
 
     monkeypatch.setattr(passes, "enlarge_with_detail", watched)
-    Inpainter(MeanEngine(), memory="280MB", detail="on", grain="off")(image, mask)
+    Inpainter(MeanEngine(), memory="300MB", detail="on", grain="off")(image, mask)
     Inpainter(MeanEngine(), detail="on", grain="off")(image, mask)
     assert windows[0] < windows[1]
     spies = []
-    for memory in ("280MB", None):
+    for memory in ("300MB", None):
         spy = Spy()
         spy.working_size = None
         Inpainter(spy, memory=memory, grain="off")(image, mask)
@@ -675,7 +675,7 @@ def test_a_memory_ceiling_shrinks_windows_and_classical_crops(monkeypatch: pytes
 
 def test_under_a_memory_ceiling_a_stream_is_filled_as_single_photos_are() -> None:
     pairs = [(picture((900, 1200, 3), "uint8", seed), np.eye(900, 1200, dtype=bool)) for seed in range(3)]
-    inpainter = Inpainter(MeanEngine(), memory="250MB")
+    inpainter = Inpainter(MeanEngine(), memory="285MB")
     alone = [inpainter(*pair) for pair in pairs]
     assert all(np.array_equal(a, b) for a, b in zip(alone, inpainter.stream(pairs, together=3), strict=True))
 

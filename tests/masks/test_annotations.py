@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,55 @@ def test_many_photos_and_one_without_a_name() -> None:
         mask_of(record, None)
     with pytest.raises(MaskError, match=r"5,000 others, 'street-\d+.jpg' for one"):
         mask_of(record, "streets-17.jpg")
+
+
+def test_ids_are_one_id_as_number_and_as_text() -> None:
+    for own, named in ((7, "7"), ("7", 7), (7.0, 7)):
+        record = coco([around(2, 3, 10, 5)], images=[{"id": own, "file_name": "photo.jpg"}])
+        record["annotations"][0]["image_id"] = named
+        np.testing.assert_array_equal(mask_of(record), box(2, 3, 10, 5))
+
+
+def test_names_in_any_case_unless_both_are_there() -> None:
+    record = coco([around(2, 3, 10, 5)])
+    for name in ("PHOTO.JPG", "Photo.png"):
+        np.testing.assert_array_equal(mask_of(record, name), box(2, 3, 10, 5))
+    two = [{"id": 7, "file_name": "a/photo.jpg"}, {"id": 8, "file_name": "a/PHOTO.jpg"}]
+    record = coco([around(2, 3, 10, 5)], images=two)
+    assert mask_of(record, "a/photo.jpg").any()
+    assert not mask_of(record, "a/PHOTO.jpg").any()
+    folders = [{"id": 7, "file_name": "val/photo.jpg"}, {"id": 8, "file_name": "train/photo.jpg"}]
+    assert mask_of(coco([around(2, 3, 10, 5)], images=folders), "Val/PHOTO.JPG").any()
+
+
+def test_marks_wholly_outside_are_told() -> None:
+    outside = [around(2, 60, 10, 5), around(-9, 3, 9, 5), around(50, 3, 9, 5)]
+    mask, notes = noted(coco([outside[0]], outside[1:], [outside[0], around(2, 3, 10, 5)], [around(-1, -1, 3, 3)]))
+    assert mask.any()
+    assert notes == ("2 marks of this photo in 'marks.json' lie wholly outside it",)
+    mask, notes = noted(coco(None, bbox=[100, 2, 5, 5]))
+    assert not mask.any()
+    assert "wholly outside" in notes[0]
+    assert "wholly outside" in noted(labelme(shape("circle", [[-20, 9], [-15, 9]])))[1][0]
+    assert noted(labelme(shape("point", [[-3, 9]])))[1] == ()
+
+
+def test_a_negative_box_is_an_error() -> None:
+    with pytest.raises(MaskError, match=r"its box is -5 wide and 10 high") as error:
+        mask_of(coco(None, bbox=[8, 2, -5, 10]))
+    one_line(error)
+
+
+def test_the_examples_on_the_page_are_read() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "masks.md"
+    examples = re.findall(r"^```json\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert len(examples) == 2
+    for example in examples:
+        annotations = parse_annotations(example.encode(), "marks.json")
+        for label in annotations.labels:
+            mask, notes = draw_annotations(annotations, Path("street.jpg"), (480, 640), labels=[label])
+            assert mask.any()
+            assert notes == ()
 
 
 # ---- LabelMe ------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from PIL import Image
 
 from inpaintkit.errors import InpaintError, MaskError, UsageError
 from inpaintkit.masks.grow import grow_mask
+from inpaintkit.masks.read import fit_mask
 from inpaintkit.masks.sources import DEFAULT_TOLERANCE, FoundMask, find_mask, parse_box
 from inpaintkit.photo import Photo, decode_photo, encode_photo
 
@@ -94,6 +95,44 @@ def test_a_mask_of_another_size(factor: int, tmp_path: Path) -> None:
     one_line(error)
     found = find_mask(photo_of(), written(tmp_path / "wide", np.ones((40, 120), bool)), resize=True)
     assert "proportions" in found.notes[0]
+
+
+def test_thin_strokes_survive_shrinking(tmp_path: Path) -> None:
+    large = np.zeros((400, 600), bool)
+    large[:, 301:305] = large[123:127] = True
+    expected = np.zeros(SIZE, bool)
+    expected[:, 30] = expected[12] = True
+    found = find_mask(photo_of(), written(tmp_path / "mask", large), resize=True)
+    np.testing.assert_array_equal(found.mask, expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(own=st.tuples(st.integers(1, 23), st.integers(1, 23)), wanted=st.tuples(st.integers(1, 23), st.integers(1, 23)))
+def test_a_mask_fits_without_loss(own: tuple[int, int], wanted: tuple[int, int]) -> None:
+    mask = np.random.default_rng(sum(own)).random(own) < 0.15
+    fitted = fit_mask(mask, wanted)
+    assert fitted.shape == wanted
+    assert fitted.dtype == np.bool_
+    if all(side >= new for side, new in zip(own, wanted, strict=True)):
+        for row, column in np.ndindex(wanted):
+            rows = slice(row * own[0] // wanted[0], -(-(row + 1) * own[0] // wanted[0]))
+            columns = slice(column * own[1] // wanted[1], -(-(column + 1) * own[1] // wanted[1]))
+            assert fitted[row, column] == mask[rows, columns].any()
+
+
+@pytest.mark.parametrize(("colour", "word"), [((255, 0, 0), "colours"), ((120, 120, 120), "grey values")])
+def test_a_mask_that_reads_as_empty_and_is_not_black_is_told(
+    colour: tuple[int, int, int], word: str, tmp_path: Path
+) -> None:
+    picture = np.zeros((*SIZE, 3), np.uint8)
+    picture[5:9, 5:9] = colour
+    image = Image.fromarray(picture)
+    (image if word == "colours" else image.convert("L")).save(tmp_path / "mask.png")
+    found = find_mask(photo_of(), tmp_path / "mask.png")
+    assert not found.mask.any()
+    assert len(found.notes) == 1
+    assert word in found.notes[0]
+    assert find_mask(photo_of(), written(tmp_path / "black", box(0, 0, 0, 0))).notes == ()
 
 
 def test_files_that_are_no_mask(tmp_path: Path) -> None:

@@ -110,6 +110,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if told is None:
             raise
         message, status = told
+        try:
+            sys.stdout.flush()
+        except OSError:  # a full disk; Python would try once more at exit and complain
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         print(f"inpaintkit: {printable(' '.join(message.split()))}", file=sys.stderr)
     return status if isinstance(status, int) else 0
 
@@ -117,6 +121,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def printable(text: str) -> str:
     """The text on one line: line breaks and other control characters, as a file's name may hold them, are escaped."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def tell(lines: Sequence[str], done: str) -> None:
+    """Print lines; where standard output takes none, such as a file on a full disk, the error says what is `done`.
+
+    Raises InpaintError.
+    """
+    try:
+        for line in lines:
+            typer.echo(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise InpaintError(
+            f"cannot print to standard output ({error.strerror or error}), expected a place with room: {done}"
+        ) from error
 
 
 def _application() -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from . import printable
+from . import printable, tell
 from .fill_one import check_quality
 from .fill_options import Given, given_boxes
 from .progress import ProgressBar
@@ -43,6 +43,7 @@ def fill_many(given: Given) -> int:
         if not given.quiet:
             typer.echo("what is filled is whole: go on with the same command and --resume", err=True)
         raise
+    notes.update(summary.notes)
     _print(given, summary, notes)
     return summary.exit_status
 
@@ -158,6 +159,7 @@ def _print_plan(given: Given, items: "ItemList", settings: "Settings", journal: 
 def _print(given: Given, summary: "Summary", notes: "Counter[str]") -> None:
     """One line for a person, or one object for a program."""
     pace = summary.done / summary.seconds if summary.seconds > 0 else 0.0
+    done = f"{summary.done:,} photos are written, and the journal is '{summary.journal}'"
     if given.as_json:
         facts = {
             "output": str(given.output),
@@ -171,15 +173,16 @@ def _print(given: Given, summary: "Summary", notes: "Counter[str]") -> None:
             "journal": str(summary.journal),
             "failures": [{"photo": entry.photo, "error": entry.error} for entry in summary.failures],
         }
-        typer.echo(json.dumps(facts))
+        tell([json.dumps(facts)], done)
     elif not given.quiet:
         for note, count in notes.most_common(SHOWN_NOTES):
             typer.echo(f"note: {printable(note)} ({count:,} photo{'' if count == 1 else 's'})", err=True)
         if len(notes) > SHOWN_NOTES:
             typer.echo(f"note: {len(notes) - SHOWN_NOTES:,} more kinds of notes are in the journal", err=True)
         stopped = ", stopped at a failure" if summary.stopped else ""
-        typer.echo(
+        line = (
             f"filled {summary.done:,} of {summary.total:,} photos in {summary.seconds:.1f} s ({pace:.2f} a second), "
             f"{summary.skipped:,} skipped, {summary.failed:,} failed{stopped}; journal: "
             f"{printable(str(summary.journal))}"
         )
+        tell([line], done)

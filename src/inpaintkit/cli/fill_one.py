@@ -1,6 +1,7 @@
 """One photo from the command line: read it and its mask, fill it, write it, and say so."""
 
 import json
+import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ..errors import PhotoError, UsageError
-from . import printable
-from .fill_options import Given, given_boxes
+from . import printable, tell
+from .fill_options import Given, given_boxes, mask_kind
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -44,14 +45,15 @@ def fill_one(given: Given) -> int:
     if format == "KEEP":
         format = _kept_format(given, source.photo)
     if format is not None:
-        check_format(_opaque(source.photo, source.found), format, quality=given.quality, subsampling=given.subsampling)
+        opaque = _opaque(source.photo, source.found, inpainter)
+        check_format(opaque, format, quality=given.quality, subsampling=given.subsampling)
     facts: Facts = {"photo": str(given.photo), "mask": given.mask, "boxes": given.boxes or []}
     if given.explain or given.dry_run:
         facts |= _explain(given, inpainter, source)
     if given.dry_run:
         facts |= {"notes": list(source.found.notes)}
         _print(given, facts, ["nothing was filled (--dry-run)"])
-    elif given.variants is not None:
+    elif given.variants is not None and source.found.mask.any():
         assert format is not None
         _offer(given, inpainter, source, outputs, format, facts)
     else:
@@ -145,12 +147,35 @@ def _outputs(given: Given) -> list[Path]:
             outputs = [given.output.with_name(f"{stem}-{number}{suffix}") for number in range(1, given.variants + 1)]
     if given.explain is not None:
         check_output(given.explain, force=True)
-        if given.explain in outputs or given.explain == given.photo:
-            raise UsageError(f"--explain '{given.explain}' is another file of this call: name another one for it")
+    _check_apart(given, outputs)
     for path in [*outputs, *([given.explain] if given.explain else [])]:
         if path.exists() and not given.force:
             raise UsageError(f"output '{path}' exists: name another file, or overwrite it with --force")
     return outputs
+
+
+def _check_apart(given: Given, outputs: list[Path]) -> None:
+    """Refuse to write over the mask, or two pictures to one file, even with --force; the photo may be replaced.
+
+    Raises UsageError.
+    """
+    masks = [Path(given.mask)] if given.mask is not None and mask_kind(given.mask) == "path" else []
+    for number, path in enumerate(outputs):
+        if any(_same_file(path, mask) for mask in masks):
+            raise UsageError(f"output '{path}' is the mask, which would be lost: name another file")
+        if any(_same_file(path, other) for other in outputs[:number]):
+            raise UsageError(f"output '{path}' is another output as well, by a link: name another file")
+    if given.explain is not None and any(_same_file(given.explain, other) for other in (given.photo, *masks, *outputs)):
+        raise UsageError(f"--explain '{given.explain}' is another file of this call: name another one for it")
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    """Whether two names are of one file, there already or yet to be written."""
+    with suppress(OSError, ValueError):
+        return one.samefile(other)
+    with suppress(OSError, ValueError, RuntimeError):  # a loop of links is a RuntimeError in older versions of Python
+        return os.path.normcase(one.resolve()) == os.path.normcase(other.resolve())
+    return one == other
 
 
 def _read(given: Given) -> _Source:
@@ -220,7 +245,7 @@ def _fill(given: Given, inpainter: "Inpainter", source: _Source, output: Path, f
     with ProgressBar(f"filling {printable(given.photo.name)}", wanted=given.tells) as bar:
         whole, report = inpainter.fill_photo_reported(source.photo, source.found.mask, progress=bar, in_place=True)
     started = time.perf_counter()
-    whole = _opaque(whole, source.found)
+    whole = _opaque(whole, source.found, inpainter)
     unchanged = report.hole_pixels == 0 and given.quality is None and given.subsampling is None
     if unchanged and source.photo.format == format:
         write_bytes(source.content, output)
@@ -228,7 +253,8 @@ def _fill(given: Given, inpainter: "Inpainter", source: _Source, output: Path, f
     else:
         content = encode_photo(whole, format, quality=given.quality, subsampling=given.subsampling)
         write_bytes(content, output)
-        notes = [*source.found.notes, *whole.notes, *write_notes(whole, format)]
+        changed = write_notes(whole, format, subsampling=given.subsampling)
+        notes = [*source.found.notes, *whole.notes, *changed]
     facts |= {
         "output": str(output),
         **_reported(given, inpainter, report, source.found.mask),
@@ -237,6 +263,8 @@ def _fill(given: Given, inpainter: "Inpainter", source: _Source, output: Path, f
         "write_seconds": round(time.perf_counter() - started, 3),
         "notes": notes,
     }
+    if given.variants is not None:  # of an empty mask, which comes here
+        facts["variants"] = [{"output": str(output), "score": None, "how": "the mask is empty"}]
     _print(given, facts, [_done(facts)])
 
 
@@ -250,12 +278,14 @@ def _offer(
     with ProgressBar(f"filling {printable(given.photo.name)} {len(outputs)} times", wanted=given.tells) as bar:
         variants = inpainter.variants(source.photo, source.found.mask, len(outputs), progress=bar)
     seconds = time.perf_counter() - started
-    photos = [_opaque(each.result, source.found) for each in variants]
+    photos = [_opaque(each.result, source.found, inpainter) for each in variants]
     contents = [encode_photo(each, format, quality=given.quality, subsampling=given.subsampling) for each in photos]
     write_all(contents, outputs[: len(contents)])
-    notes = [*source.found.notes, *photos[0].notes, *write_notes(photos[0], format)] if photos else []
+    changed = write_notes(photos[0], format, subsampling=given.subsampling)
+    notes = [*source.found.notes, *photos[0].notes, *changed]
     if len(variants) < len(outputs):
-        notes.append(f"there are only {len(variants)} different ways to fill this photo with these options")
+        ways = "is only 1 way" if len(variants) == 1 else f"are only {len(variants)} different ways"
+        notes.append(f"there {ways} to fill this photo with these options")
     facts |= {
         "model": inpainter.engine.name,
         "engine": inpainter.engine.runtime,
@@ -264,6 +294,7 @@ def _offer(
             {"output": str(path), "score": round(float(each.score), 4), "how": each.how}
             for path, each in zip(outputs, variants, strict=False)
         ],
+        "unchanged": False,
         "fill_seconds": round(seconds, 3),
         "notes": notes,
     }
@@ -289,9 +320,11 @@ def write_all(contents: list[bytes], paths: list[Path]) -> None:
         raise
 
 
-def _opaque(photo: "Photo", found: "FoundMask") -> "Photo":
-    """With --mask alpha, what was transparent shows what it was filled with."""
-    return photo.opaque_where(found.mask) if found.opaque else photo
+def _opaque(photo: "Photo", found: "FoundMask", inpainter: "Inpainter") -> "Photo":
+    """With --mask alpha, what was transparent, and what it grew by, shows what it was filled with."""
+    from ..masks.grow import grow_mask
+
+    return photo.opaque_where(grow_mask(found.mask, inpainter.grow)) if found.opaque else photo
 
 
 def _reported(given: Given, inpainter: "Inpainter", report: "FillReport", mask: "BoolArray") -> Facts:
@@ -351,10 +384,13 @@ def _done(facts: Facts) -> str:
 
 def _print(given: Given, facts: Facts, lines: list[str]) -> None:
     """One JSON object for a program, or lines for a person; conversions go to standard error."""
+    written = [each["output"] for each in facts.get("variants", [facts])] if not given.dry_run else []
+    done = (
+        f"{' and '.join(written)} {'is' if len(written) == 1 else 'are'} written" if written else "nothing was filled"
+    )
     if given.as_json:
-        typer.echo(json.dumps(facts))
+        tell([json.dumps(facts)], done)
     elif not given.quiet:
         for note in facts["notes"]:
             typer.echo(f"note: {printable(note)}", err=True)
-        for line in lines:
-            typer.echo(line)
+        tell(lines, done)

@@ -27,12 +27,24 @@ MOST_VARIANTS = 20
 _MASK, _FILL, _OUTPUT, _MANY = "Mask", "Fill", "Output", "Many photos"
 
 
+def named_photo(text: str) -> Path:
+    """A photo's path as it was typed. Raises UsageError for an empty one, which a Path would take for this folder."""
+    if not text:
+        raise UsageError("missing photo: its name is empty, expected a photo, a folder or a list of photos: name one")
+    return Path(text)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Given:
     """One call of `inpaintkit fill` as it was typed; None where nothing was."""
 
     photo: Annotated[
-        Path, typer.Argument(help="A photo, a folder of photos, or a list of them (.csv, .jsonl).", show_default=False)
+        Path,
+        typer.Argument(
+            parser=named_photo,
+            help="A photo, a folder of photos, or a list of them (.csv, .jsonl).",
+            show_default=False,
+        ),
     ]
     mask: Annotated[
         str | None,
@@ -218,6 +230,10 @@ def mask_kind(mask: str | None) -> str:
 def _check_mask(given: Given) -> None:
     """What is missing must be said, and only once it is known how may it be tuned."""
     kind = mask_kind(given.mask)
+    if given.mask is not None and not given.mask.strip():
+        raise UsageError(
+            "missing mask: --mask is empty, expected a file, alpha or color:#ff00ff: name one, or leave it out"
+        )
     given_boxes(given)
     listed = given.is_manifest  # it names its masks itself
     if kind == "none" and not given.boxes and not listed:

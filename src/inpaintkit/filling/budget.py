@@ -15,8 +15,11 @@ TORCH_PROCESS_BYTES = 700_000_000
 BYTES_PER_WORKING_PIXEL = 1200
 """What a network's activations take for every pixel of a crop at working size (measured: the bundled ones at 256)."""
 
-BYTES_PER_WINDOW_PIXEL = 400
-"""What finishing takes for every pixel of a window, with detail (measured at 640)."""
+BYTES_PER_WINDOW_PIXEL = 240
+"""What finishing takes for every pixel of a window, with detail (measured from 192 to 640 pixels a side)."""
+
+WINDOW_BYTES = 30_000_000
+"""What it takes beside that."""
 
 BYTES_PER_CLASSICAL_PIXEL = 80
 """What a method without a working size takes for every pixel of its crop."""
@@ -57,10 +60,12 @@ def budget_for(
     photo = pixels * (2 * bytes_per_pixel + MASK_COPIES)
     crop = BYTES_PER_WORKING_PIXEL * (working_size or 0) ** 2
     free = memory - held - photo
-    least = max(crop + BYTES_PER_WINDOW_PIXEL * LEAST_WINDOW_PX**2, BYTES_PER_BLENDED_PIXEL * blended)
+    least_window = WINDOW_BYTES + BYTES_PER_WINDOW_PIXEL * LEAST_WINDOW_PX**2
+    least = max(crop + least_window, BYTES_PER_BLENDED_PIXEL * blended)
     _refuse_above(memory, pixels, held + photo + least, " with this model" if not blended else " with Poisson blending")
     together = 1 if crop == 0 else min(max(1, free // 2 // crop), MOST_TOGETHER)
-    window = int(min((max(free - together * crop, least - crop) / BYTES_PER_WINDOW_PIXEL) ** 0.5, WINDOW_PX))
+    for_window = max(free - together * crop, least_window) - WINDOW_BYTES
+    window = int(min((for_window / BYTES_PER_WINDOW_PIXEL) ** 0.5, WINDOW_PX))
     largest = int((free / BYTES_PER_CLASSICAL_PIXEL) ** 0.5) if working_size is None else None
     return Budget(window, together, largest)
 
@@ -71,7 +76,7 @@ def check_photo(memory: int | None, size: tuple[int, int]) -> None:
     Raises PhotoError.
     """
     if memory is not None:
-        least = PROCESS_BYTES + BYTES_PER_WINDOW_PIXEL * LEAST_WINDOW_PX**2
+        least = PROCESS_BYTES + WINDOW_BYTES + BYTES_PER_WINDOW_PIXEL * LEAST_WINDOW_PX**2
         pixels = size[0] * size[1]
         _refuse_above(memory, pixels, least + pixels * (2 * 3 + MASK_COPIES), "")
 

@@ -14,8 +14,9 @@ the spirit of Heitz and Neyret 2018; `patches` says how likenesses are found.
 Bounds: the crop is read window by window. A window is worked on beside known pieces of the crop, wherever in it the
 next coarser octave found the like of this window: so texture comes from anywhere, also into the middle of a hole of
 thousands of pixels. Window and pieces together have at most `window_px` squared pixels; time is proportional to the
-missing pixels, as the number of searches, sweeps and sampled patches is fixed. Nothing is random but what the seed
-says.
+missing pixels, as the number of searches, sweeps and sampled patches is fixed. Measured on a crop of 11 megapixels with
+1.7 million missing: 5 s of one core for a million, 120 MB beside the crop with windows of 640, 36 MB with 192 (some 20
+MB of which grow with the hole's box). Nothing is random but what the seed says.
 """
 
 import itertools

@@ -29,7 +29,7 @@ GRAIN_MARGIN_PX = 96
 GRAIN_TOGETHER = 8
 """With more crops than this, the photo's grain is measured once, around all its holes."""
 
-SECONDS_PER_CROP, SECONDS_PER_PIXEL, SECONDS_PER_DETAILED_PIXEL = 0.25, 0.3e-6, 10e-6
+SECONDS_PER_CROP, SECONDS_PER_PIXEL, SECONDS_PER_DETAILED_PIXEL = 0.25, 0.3e-6, 6e-6
 """Rough costs of one core, for the share of the work that is done."""
 
 Crop = tuple[FloatArray, BoolArray]

@@ -27,6 +27,7 @@ from .budget import (
     MASK_COPIES,
     PROCESS_BYTES,
     TORCH_PROCESS_BYTES,
+    WINDOW_BYTES,
     check_photo,
 )
 from .classical import CLASSICAL
@@ -101,7 +102,7 @@ class Settings:
         if self.memory is None:
             return jobs
         memory = parse_memory(self.memory)
-        window = BYTES_PER_WINDOW_PIXEL * LEAST_WINDOW_PX**2
+        window = WINDOW_BYTES + BYTES_PER_WINDOW_PIXEL * LEAST_WINDOW_PX**2
         least = PROCESS_BYTES + window
         if memory < least:
             raise UsageError(
@@ -355,9 +356,9 @@ def _encoded(sheet: Sheet, settings: Settings) -> tuple[bytes, bool]:
         return sheet.content, True
     if sheet.opaque:
         photo = _opaque(photo, sheet.mask, sheet.item, settings)
-    sheet.notes = (*sheet.notes, *photo.notes, *write_notes(photo, format))
     quality = None if format in _WITHOUT_QUALITY else settings.quality
     subsampling = settings.subsampling if format in _SUBSAMPLED else None
+    sheet.notes = (*sheet.notes, *photo.notes, *write_notes(photo, format, subsampling=subsampling))
     return encode_photo(photo, format, quality=quality, subsampling=subsampling), False
 
 

@@ -11,12 +11,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ..errors import MaskError, PhotoError, UsageError, unknown_name
 from ..photo import DEFAULT_MAX_PIXELS, decode_photo, read_bytes
 from .outlines import Part, circle_outline, mask_of_runs, polygon_part, runs_of_text, stroke_outlines
+from .read import fit_mask
 
 LINE_WIDTH_PX = 10
 """How wide LabelMe's own tools draw a line."""
@@ -62,9 +62,15 @@ class _Canvas:
     height: int
     width: int
     left_out: int = 0
+    reached: bool = False
+    """Whether anything since this was last False lay on the canvas."""
 
     def draw(self, points: np.ndarray) -> None:
         """Mark what lies inside a polygon (N, 2)."""
+        low, high = points.min(axis=0), points.max(axis=0)
+        sides = np.array([self.width, self.height])
+        beyond = ((low < 0) & (high <= 0)) | ((low >= sides) & (high > sides))
+        self.reached = self.reached or not beyond.any()
         scale = self.mask.shape[1] / self.width, self.mask.shape[0] / self.height
         part = polygon_part(points * scale, *self.mask.shape)
         if part is not None:
@@ -73,11 +79,11 @@ class _Canvas:
     def paste(self, part: Part) -> None:
         """Mark a piece of a mask in the annotation's pixels."""
         top, left, marked = part
+        self.reached = self.reached or (-marked.shape[0] < top < self.height and -marked.shape[1] < left < self.width)
         if self.mask.shape != (self.height, self.width):
-            whole = np.zeros((self.height, self.width), np.uint8)
-            _Canvas(whole.view(np.bool_), self.height, self.width).paste(part)
-            size = self.mask.shape[::-1]
-            top, left, marked = 0, 0, cv2.resize(whole, size, interpolation=cv2.INTER_NEAREST_EXACT).view(np.bool_)
+            whole = np.zeros((self.height, self.width), np.bool_)
+            _Canvas(whole, self.height, self.width).paste(part)
+            top, left, marked = 0, 0, fit_mask(whole, (self.mask.shape[0], self.mask.shape[1]))
         row, column = max(-top, 0), max(-left, 0)
         self._mark((top + row, left + column, marked[row:, column:]))
 
@@ -148,7 +154,9 @@ def draw_annotations(
         )
     canvas = _Canvas(np.zeros(size, np.bool_), height, width)
     marks = [mark for mark in annotations.marks.get(record["id"], ()) if not labels or mark["label"] in labels]
+    beyond = 0
     for number, mark in enumerate(marks, 1):
+        canvas.reached, left_out = False, canvas.left_out
         try:
             (_draw_coco if annotations.coco else _draw_labelme)(canvas, mark)
         except (LookupError, TypeError, ValueError, OverflowError, MaskError, PhotoError) as error:
@@ -157,6 +165,9 @@ def draw_annotations(
                 f"mask '{annotations.name}': mark {number} of this photo ('{mark['label']}') is damaged: {said}; "
                 "expected outlines of x and y in pixels, or run lengths: export it anew"
             ) from error
+        beyond += not canvas.reached and canvas.left_out == left_out
+    if beyond:
+        notes.append(f"{beyond} marks of this photo in '{annotations.name}' lie wholly outside it")
     if canvas.left_out:
         notes.append(f"{canvas.left_out} outlines of fewer than three points in '{annotations.name}' are left out")
     if not marks:
@@ -223,20 +234,30 @@ def _labelme(record: dict[str, Any], name: str) -> Annotations:
 def _coco(record: dict[str, Any], name: str) -> Annotations:
     """A COCO file with its annotations gathered by photo and named by category."""
     categories: Any = record.get("categories")
-    names = {each.get("id"): str(each.get("name")) for each in categories} if _records(categories) else {}
     marks: dict[Any, list[dict[str, Any]]] = {}
     try:
+        listed = categories if _records(categories) else []
+        names = {_same_id(each.get("id")): str(each.get("name")) for each in listed}
         for each in record["annotations"]:
-            label = names.get(each.get("category_id"), str(each.get("category_id")))
-            marks.setdefault(each.get("image_id"), []).append({**each, "label": label})
-        photos = [{**each, "id": each["id"], "file_name": str(each["file_name"])} for each in record["images"]]
-        used = [mark["label"] for listed in marks.values() for mark in listed]
+            label = names.get(_same_id(each.get("category_id")), str(each.get("category_id")))
+            marks.setdefault(_same_id(each.get("image_id")), []).append({**each, "label": label})
+        photos = [
+            {**each, "id": _same_id(each["id"]), "file_name": str(each["file_name"])} for each in record["images"]
+        ]
+        used = [mark["label"] for own in marks.values() for mark in own]
         return _indexed(name, True, photos, marks, [*names.values(), *used])
     except (KeyError, TypeError) as error:
         raise MaskError(
             f"mask '{name}': an image has no id or file_name, or something has a list for an id, expected COCO's "
             "fields: export it anew"
         ) from error
+
+
+def _same_id(value: Any) -> str:
+    """An id as text: some tools write a number here and its digits there. Raises TypeError for a list or an object."""
+    if isinstance(value, list | dict):
+        raise TypeError("an id is no list")
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def _indexed(
@@ -246,7 +267,7 @@ def _indexed(
     by_name: dict[str, list[dict[str, Any]]] = {}
     for photo in photos:
         parts = _parts(photo["file_name"])
-        for key in {parts[-1], _stem(parts[-1])}:
+        for key in dict.fromkeys(_keys(parts[-1])):
             by_name.setdefault(key, []).append(photo)
     return Annotations(name, coco, tuple(photos), marks, tuple(dict.fromkeys(labels)), by_name)
 
@@ -256,13 +277,17 @@ def _parts(path: str) -> list[str]:
     return unicodedata.normalize("NFC", path).replace("\\", "/").split("/")
 
 
-def _stem(name: str) -> str:
-    """A file's name without its suffix, told apart from a whole name by a slash."""
-    return "/" + (name.rpartition(".")[0] or name)
+def _keys(name: str) -> tuple[str, str, str, str]:
+    """What a file's name is looked up by, best first: as it is, in any case, without suffix, without it in any case.
+
+    Slashes, which no name has, tell them apart.
+    """
+    stem = name.rpartition(".")[0] or name
+    return name, f"/{name.casefold()}", f"//{stem}", f"///{stem.casefold()}"
 
 
 def _found(annotations: Annotations, photo: Path | None) -> dict[str, Any]:
-    """The record of one photo: by its name, else by its name without suffix; folders decide between equal names."""
+    """The record of one photo: by its name, else in any case or without suffix; folders decide between equal names."""
     name = annotations.name
     if photo is None:
         if len(annotations.photos) == 1:
@@ -272,9 +297,11 @@ def _found(annotations: Annotations, photo: Path | None) -> dict[str, Any]:
             "find it by: read the photo from its file"
         )
     parts = _parts(str(photo))
-    found = annotations.by_name.get(parts[-1]) or annotations.by_name.get(_stem(parts[-1])) or []
+    found = next((annotations.by_name[key] for key in _keys(parts[-1]) if key in annotations.by_name), [])
     if len(found) > 1:
-        alike = [_common_end(_parts(each["file_name"]), parts) for each in found]
+        lower = [part.casefold() for part in parts]
+        names = [_parts(each["file_name"]) for each in found]
+        alike = [(_common_end([part.casefold() for part in each], lower), _common_end(each, parts)) for each in names]
         found = [each for each, shared in zip(found, alike, strict=True) if shared == max(alike)]
     if len(found) == 1:
         return found[0]
@@ -329,6 +356,8 @@ def _draw_coco(canvas: _Canvas, mark: dict[str, Any]) -> None:
         return
     if not outlines:
         left, top, width, height = _points(mark["bbox"]).ravel()
+        if width < 0 or height < 0:
+            raise MaskError(f"its box is {width:g} wide and {height:g} high (COCO's order is left, top, width, height)")
         outlines = [[left, top, left + width, top, left + width, top + height, left, top + height]]
     elif not isinstance(outlines[0], list):
         outlines = [outlines]  # one polygon without the list around it

@@ -49,11 +49,38 @@ def decode_mask(
     data: bytes, size: tuple[int, int] | None = None, *, source: str = "", max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> np.ndarray:
     """Decode a mask file held in memory by the rules of `read_mask`; `source` is the name used in messages."""
+    return decode_noted(data, size, source=source, max_pixels=max_pixels)[0]
+
+
+def decode_noted(
+    data: bytes, size: tuple[int, int] | None = None, *, source: str = "", max_pixels: int = DEFAULT_MAX_PIXELS
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """`decode_mask`, and a note on a picture that is not black and in which nothing is missing all the same."""
     try:
         photo = decode_photo(data, source=source, max_pixels=max_pixels)
     except PhotoError as error:
         raise MaskError(f"mask: {error}") from error
-    return _mask_of_photo(photo, size, f"mask '{source}'" if source else "mask")
+    name = f"mask '{source}'" if source else "mask"
+    mask = _mask_of_photo(photo, size, name)
+    if mask.any() or not photo.pixels.any():
+        return mask, ()
+    kind = "it has grey values" if photo.grey else "it has colours, of which pure red and blue count as dark,"
+    return mask, (f"{name} is not black, but {kind} of at most half brightness only: paint what is missing white",)
+
+
+def fit_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The mask at another (height, width): enlarged by nearest neighbour, shrunk so that nothing thin is lost.
+
+    Where it is shrunk, a pixel is missing when anything of what it covers is missing.
+    """
+    for axis, (own, wanted) in enumerate(zip(mask.shape, size, strict=True)):
+        places = np.arange(wanted, dtype=np.int64)
+        if own > wanted:
+            last = -(-(places + 1) * own // wanted) - 1  # shared with the next pixel where the sides do not divide
+            mask = np.logical_or.reduceat(mask, places * own // wanted, axis=axis) | mask.take(last, axis=axis)
+        elif own < wanted:
+            mask = mask.take((2 * places + 1) * own // (2 * wanted), axis=axis)
+    return np.ascontiguousarray(mask)
 
 
 def as_mask(mask: np.ndarray | Image.Image, size: tuple[int, int] | None = None) -> np.ndarray:

@@ -12,7 +12,7 @@ from ..errors import MaskError, PhotoError, UsageError
 from ..photo import Photo, read_bytes
 from .annotations import check_size, draw_annotations, is_annotations, parse_annotations, read_annotations
 from .grow import growth_of
-from .read import decode_mask
+from .read import decode_noted, fit_mask
 
 __all__ = ["DEFAULT_TOLERANCE", "Box", "FoundMask", "find_mask", "growth_of", "parse_box"]
 
@@ -63,7 +63,8 @@ def find_mask(
     - None, where the boxes say it all.
 
     `boxes` are (top, left, height, width) and are added. `invert` comes last and swaps missing and known. A picture or
-    annotations of another size than the photo are an error, or brought to its size with `resize`, and a note. "alpha"
+    annotations of another size than the photo are an error, or brought to its size with `resize` (a picture by
+    `fit_mask`), and a note. "alpha"
     and "color:..." are words only as text: a file of that name is given as a Path or with its folder.
 
     Raises MaskError for what cannot be read or does not fit the photo, and UsageError for a malformed colour, a box
@@ -202,11 +203,8 @@ def _from_file(
                     f"labels are for annotations and mask '{path}' is no JSON, expected a COCO or LabelMe file: leave "
                     "them out"
                 )
-            mask = decode_mask(data, source=str(path))
-            notes = tuple(check_size(f"mask '{path}'", mask.shape, photo.size, resize=resize))
-            if notes:
-                size = photo.size[::-1]
-                mask = cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT).view(np.bool_)
-            return mask, notes
+            mask, notes = decode_noted(data, source=str(path))
+            resized = tuple(check_size(f"mask '{path}'", mask.shape, photo.size, resize=resize))
+            return fit_mask(mask, photo.size), (*notes, *resized)
         annotations = parse_annotations(data, str(path))
     return draw_annotations(annotations, photo.source, photo.size, labels=labels, resize=resize)
