@@ -110,6 +110,7 @@ _COLOUR_KEY_NOTE = "the transparent colour is turned into an alpha channel"
 _PREMULTIPLIED_NOTE = "premultiplied alpha is divided out"
 _DRAWN_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 4, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_DEFAULT)
 _TO_8_BITS = ((np.arange(65536, dtype=np.uint32) + 128) // 257).astype(np.uint8)
+_SAMPLES_AT_ONCE = 1 << 22
 _PILLOW_LIMIT_LOCK = threading.Lock()
 # Formats without a place for the resolution but in EXIF.
 _DPI_IN_EXIF = ("WEBP", "AVIF", "HEIF")
@@ -691,10 +692,22 @@ def _planes_of_image(image: Image.Image, name: str) -> _Planes:
         raise PhotoError(
             f"cannot read {name}: its pixel type is {mode}, expected 8-bit or 16-bit grey or RGB: convert it to RGB"
         )
-    array = np.array(image)
+    array = _samples(image)
     if image.mode in ("LA", "RGBA"):
         return _Planes(array[..., 0] if image.mode == "LA" else array[..., :3], array[..., -1], notes)
     return _Planes(array, None, notes)
+
+
+def _samples(image: Image.Image) -> np.ndarray:
+    """A loaded 8-bit image's samples, taken band by band: in one piece Pillow makes a second copy on the way."""
+    width, height = image.size
+    bands = len(image.getbands())
+    samples = np.empty((height, width, bands) if bands > 1 else (height, width), np.uint8)
+    step = max(1, _SAMPLES_AT_ONCE // (width * bands))
+    for top in range(0, height, step):
+        bottom = min(top + step, height)
+        samples[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
+    return samples
 
 
 def _rgb_of_cmyk(image: Image.Image) -> tuple[Image.Image, str]:
