@@ -560,6 +560,13 @@ def test_in_place_spares_the_copy() -> None:
     assert np.array_equal(image, expected)
 
 
+def test_cancelling_in_place_does_not_say_that_nothing_changed() -> None:
+    with pytest.raises(Cancelled, match="filled in part"):
+        Inpainter("telea").fill_photo_reported(
+            Photo(picture((120, 160, 3), "uint8")), hole(), in_place=True, progress=lambda share: False
+        )
+
+
 def test_variants_differ_and_the_best_comes_first(gradient: Draw) -> None:
     image = gradient(120, 160)
     image[::4] //= 2

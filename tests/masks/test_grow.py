@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 
 from inpaintkit.errors import MaskError, UsageError
 from inpaintkit.masks import grow as grow_module
-from inpaintkit.masks import grow_mask, growth_of
+from inpaintkit.masks import grow_mask, grown_px, growth_of
 
 
 def drawn(height: int = 20, width: int = 30) -> np.ndarray:
@@ -212,3 +212,16 @@ def test_thousands_of_specks_in_a_large_photo_take_no_minute() -> None:
     grown = grow_mask(mask, "100%", least=2)
     assert time.perf_counter() - started < 20
     assert np.count_nonzero(grown[1000:1040, 1000:1040]) == 13
+
+
+def test_the_radii_that_are_told_are_those_that_are_grown_by() -> None:
+    mask = np.zeros((400, 400), bool)
+    mask[20:30, 20:60] = mask[200:300, 200:250] = True  # 40 and 100 px
+    assert grown_px(mask, "3%") == (2, 3)
+    assert grown_px(mask, "3%", least=3) == (3, 3)
+    assert grown_px(mask, 5) == (5, 5)
+    grown = grow_mask(mask, "3%")
+    assert [int(np.flatnonzero(grown[:, column])[0]) for column in (40, 225)] == [20 - 2, 200 - 3]
+    assert grown_px(np.zeros((4, 4), bool), "50%") == (0, 0)
+    with pytest.raises(UsageError):
+        grown_px(mask, "much")

@@ -329,6 +329,8 @@ def _opaque(photo: "Photo", found: "FoundMask", inpainter: "Inpainter") -> "Phot
 
 def _reported(given: Given, inpainter: "Inpainter", report: "FillReport", mask: "BoolArray") -> Facts:
     """What the fill did, for programs."""
+    from ..masks.grow import grown_px
+
     return {
         "model": report.model,
         "engine": report.runtime,
@@ -339,7 +341,7 @@ def _reported(given: Given, inpainter: "Inpainter", report: "FillReport", mask: 
         "regions": report.regions,
         "unchanged": report.hole_pixels == 0,
         "grow": given.grow,
-        "grown": list(_grown_px(mask, given.grow)),
+        "grown": list(grown_px(mask, given.grow)),
         "grown_pixels": report.grown_pixels,
         "detail": given.detail,
         "detailed_regions": report.detailed,
@@ -348,25 +350,6 @@ def _reported(given: Given, inpainter: "Inpainter", report: "FillReport", mask: 
         "memory": inpainter.memory,
         "fill_seconds": round(report.seconds, 3),
     }
-
-
-def _grown_px(mask: "BoolArray", grow: str) -> tuple[int, int]:
-    """By how many pixels the holes of a mask grow: the smallest and the largest radius; 0 and 0 for an empty mask."""
-    import cv2
-    import numpy as np
-
-    from ..masks.grow import growth_of
-
-    growth = growth_of(grow)
-    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
-    if width == 0 or isinstance(growth, int):
-        radius = growth if width and isinstance(growth, int) else 0
-        return radius, radius
-    holes = np.ascontiguousarray(mask[top : top + height, left : left + width]).view(np.uint8)
-    boxes = cv2.connectedComponentsWithStats(holes, connectivity=8)[2][1:]
-    longer = boxes[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(axis=1)
-    radii = np.ceil(longer * (float(growth[:-1]) / 100) - 1e-9)  # as `grow_mask` rounds
-    return int(radii.min()), int(radii.max())
 
 
 def _done(facts: Facts) -> str:

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .blend import hole_box
+from .patches import cosine_waves
 
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float32]
@@ -395,14 +396,6 @@ def _kernel(covariance: NDArray[np.float64]) -> FloatArray:
         if kept >= KEPT_ENERGY * energy:
             break
     return np.ascontiguousarray(kernel * np.sqrt(energy / max(kept, 1e-30)), np.float32)
-
-
-def cosine_waves(count: int) -> FloatArray:
-    """The orthonormal cosine basis of `count` samples, (order, sample)."""
-    order, sample = np.mgrid[:count, :count]
-    waves = np.cos(np.pi * order * (2 * sample + 1) / (2 * count)) * np.sqrt(2 / count)
-    waves[0] /= np.sqrt(2)
-    return waves.astype(np.float32)
 
 
 _ORDER = np.add.outer(np.arange(PATCH), np.arange(PATCH))

@@ -294,9 +294,8 @@ class Inpainter:
         colour = channels[..., :3] if channels.shape[2] >= 3 else channels[..., :1]
         meter.planned += planned_seconds(plan, finish)
         steps = fill_passes(colour, grown, plan, finish, grey or colour.shape[2] == 1, meter)
-        return _Fill(
-            engine, output, grown, plan, finish, steps, budget.most_together, started, int(np.count_nonzero(mask))
-        )
+        given_pixels, together = int(np.count_nonzero(mask)), budget.most_together
+        return _Fill(engine, output, grown, plan, finish, steps, together, started, given_pixels, in_place)
 
     def _drive(self, fills: "list[_Fill]", meter: Meter, *, stop_at_errors: bool = True) -> None:
         """Drive fills to their ends together. Raises Cancelled, and with `stop_at_errors` the first fill's error."""
@@ -307,7 +306,10 @@ class Inpainter:
         for fill, error in zip(fills, errors, strict=True):
             fill.seconds = time.perf_counter() - fill.started
             if isinstance(error, Stopped):
-                raise Cancelled("the fill was cancelled; the photo is as it was")
+                in_place = any(each.in_place for each in fills)
+                raise Cancelled(
+                    "the fill was cancelled; the photo is " + ("filled in part" if in_place else "as it was")
+                )
             if error is not None and stop_at_errors:
                 raise error
             fill.error = error if isinstance(error, InpaintError) else None
@@ -352,6 +354,7 @@ class _Fill:
     most_together: int
     started: float
     given_pixels: int
+    in_place: bool
     seconds: float = 0.0
     error: InpaintError | None = None
 

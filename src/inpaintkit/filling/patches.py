@@ -147,7 +147,7 @@ def _strip_terms(picture: FloatArray, luma_order: int, colour_weight: float) -> 
         ((red - blue) / np.float32(2**0.5), CHROMA_ORDER),
         ((red - 2 * green + blue) / np.float32(6**0.5), CHROMA_ORDER),
     )
-    waves = _waves()
+    waves = cosine_waves(PATCH)
     terms: list[FloatArray] = []
     for plane, order in planes:
         for down in range(order + 1):
@@ -158,10 +158,10 @@ def _strip_terms(picture: FloatArray, luma_order: int, colour_weight: float) -> 
     return terms
 
 
-def _waves() -> FloatArray:
-    """The orthonormal cosine basis of PATCH samples, (order, sample)."""
-    order, sample = np.mgrid[:PATCH, :PATCH]
-    waves = np.cos(np.pi * order * (2 * sample + 1) / (2 * PATCH)) * np.sqrt(2 / PATCH)
+def cosine_waves(count: int) -> FloatArray:
+    """The orthonormal cosine basis of `count` samples, (order, sample)."""
+    order, sample = np.mgrid[:count, :count]
+    waves = np.cos(np.pi * order * (2 * sample + 1) / (2 * count)) * np.sqrt(2 / count)
     waves[0] /= np.sqrt(2)
     return waves.astype(np.float32)
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .blend import hole_box
-from .grain import CELL, any_in_cells, cosine_waves
+from .grain import CELL, any_in_cells
+from .patches import cosine_waves
 
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float32]

@@ -63,6 +63,24 @@ def grow_mask(mask: np.ndarray, grow: int | str, *, least: int = 0) -> np.ndarra
     return grown
 
 
+def grown_px(mask: np.ndarray, grow: int | str, *, least: int = 0) -> tuple[int, int]:
+    """The smallest and the largest radius, in pixels, by which `grow_mask` grows the holes of a bool mask (H, W).
+
+    0 and 0 for an empty mask. Raises UsageError for a growth that is none.
+    """
+    growth, least = growth_of(grow), int(growth_of(least))
+    if not mask.any():
+        return 0, 0
+    if isinstance(growth, int):
+        return max(growth, least), max(growth, least)
+    found = []
+    for _, _, holes in _far_apart(mask):
+        boxes = cv2.connectedComponentsWithStats(np.ascontiguousarray(holes).view(np.uint8), connectivity=8)[2]
+        found.append(_radii(boxes[1:], float(growth[:-1]), least))
+    radii = np.concatenate(found)
+    return int(radii.min()), int(radii.max())
+
+
 def _far_apart(mask: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
     """Groups of whole holes with the top and left of their window: far from each other, or all of them in one."""
     left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
@@ -90,8 +108,7 @@ def _by_radius(holes: np.ndarray, percent: float, least: int) -> Iterator[tuple[
     width, height = boxes[:, cv2.CC_STAT_WIDTH].astype(np.int64), boxes[:, cv2.CC_STAT_HEIGHT].astype(np.int64)
     left, top = boxes[:, cv2.CC_STAT_LEFT], boxes[:, cv2.CC_STAT_TOP]
     right, bottom = left + width, top + height
-    # The slack keeps 3 % of 100 from being rounded up to 4.
-    radii = np.ceil(np.maximum(height, width) * (percent / 100) - 1e-9).astype(np.int64).clip(least)
+    radii = _radii(boxes, percent, least)
     radii[0] = 0  # what is known
     for radius in np.unique(radii[radii > 0]).tolist():
         members = np.flatnonzero(radii == radius)
@@ -108,6 +125,13 @@ def _by_radius(holes: np.ndarray, percent: float, least: int) -> Iterator[tuple[
             belongs = np.zeros(len(radii), bool)
             belongs[own] = True
             yield first_row, first_column, belongs[labels[first_row:last_row, first_column:last_column]], radius
+
+
+def _radii(boxes: np.ndarray, percent: float, least: int) -> np.ndarray:
+    """By how many pixels holes grow, of their boxes as OpenCV's statistics list them."""
+    longer = boxes[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(axis=1).astype(np.int64)
+    # The slack keeps 3 % of 100 from being rounded up to 4.
+    return np.ceil(longer * (percent / 100) - 1e-9).astype(np.int64).clip(least)
 
 
 def _widen(grown: np.ndarray, holes: np.ndarray, top: int, left: int, radius: int) -> None:
