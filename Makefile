@@ -14,7 +14,7 @@ TEST := .venv-test
 # What the wheel is made of: the demo's environment is renewed when one of these changes.
 SOURCES := pyproject.toml .ci/make_environment.py $(filter-out %.pyc,$(foreach depth,* */* */*/* */*/*/*,$(wildcard src/inpaintkit/$(depth).*)))
 
-.PHONY: demo test lint types tests wheel clean
+.PHONY: demo test lint types tests report example-report wheel clean
 
 demo: $(DEMO)/installed
 	$(DEMO)/$(BIN)/inpaintkit demo
@@ -30,6 +30,19 @@ types: $(TEST)/installed
 
 tests: $(TEST)/installed
 	$(TEST)/$(BIN)/python -m pytest
+
+# docs/results.md from photos and masks of your own: make report IMAGES=photos MASKS=masks. Killed, it goes on.
+REPORT ?= report
+METHODS ?= default,default+detail,glcic,gmcnn,patch,telea,ns,biharmonic
+
+report: $(TEST)/installed
+	$(TEST)/$(BIN)/inpaintkit compare --images "$(IMAGES)" --masks "$(MASKS)" --methods "$(METHODS)" --features own \
+	    --out "$(REPORT)" --resume
+	$(TEST)/$(BIN)/python benchmarks/results_page.py "$(REPORT)/report.json" docs/results.md
+
+# docs/images/report.html, a report of photos that may be shown.
+example-report: $(TEST)/installed
+	$(TEST)/$(BIN)/python benchmarks/example_report.py docs/images/report.html
 
 # The wheel, and a look at what is in it.
 wheel: $(TEST)/installed

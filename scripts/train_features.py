@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inpaintkit.data import open_photos
+from inpaintkit.data.photos import open_photos
 from inpaintkit.features import BLOCKS, CONVOLUTIONS, IMAGENET_MEAN, IMAGENET_STD
 from inpaintkit.models.layers import fold_batch_norms
 from inpaintkit.models.published import save_generator

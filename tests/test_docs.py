@@ -38,11 +38,13 @@ def commands() -> list[list[str]]:
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("inpaintkit ")]
 
 
-def known_options(verb: str) -> set[str]:
-    """The options of a verb as its parser knows them."""
+def known_options(verb: str, subverb: str = "") -> set[str]:
+    """The options of a verb as its parser knows them; `subverb` is needed where it has verbs of its own."""
+    module = importlib.import_module(VERBS[verb][0])
     application = typer.Typer(add_completion=False)
-    application.command()(importlib.import_module(VERBS[verb][0]).command)
-    return {option for parameter in typer.main.get_command(application).params for option in parameter.opts}
+    application.command()(module.COMMANDS[subverb][0] if hasattr(module, "COMMANDS") else module.command)
+    found = typer.main.get_command(application).params
+    return {option for parameter in found for option in (*parameter.opts, *parameter.secondary_opts)}
 
 
 @pytest.mark.parametrize(("page", "name", "shown", "target", "line", "phrase"), ANCHORS)
@@ -61,7 +63,7 @@ def test_commands_use_options_that_exist() -> None:
     assert len(shown) >= 15
     for words in shown:
         options = {word.partition("=")[0] for word in words[1:] if re.match(r"--?[a-z]", word)}
-        assert options <= known_options(words[0]), words
+        assert options <= known_options(*words[:2]), words
 
 
 def test_train_commands_have_recipes_that_are_accepted() -> None:
@@ -141,4 +143,12 @@ def test_the_filling_page_lists_every_option_of_the_command() -> None:
     rows = re.findall(r"^\| (`-.*?) \|", page, re.MULTILINE)
     assert set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", " ".join(rows))) == {
         name for name in known_options("fill") if name[0] == "-"
+    }
+
+
+def test_the_comparing_page_lists_every_option_of_the_command() -> None:
+    page = (PROJECT / "docs" / "comparing.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`-.*?) \|", page.partition("## Every option")[2], re.MULTILINE)
+    assert set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", " ".join(rows))) == {
+        name for name in known_options("compare") if name[0] == "-"
     }

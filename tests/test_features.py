@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from inpaintkit import features
+from inpaintkit import features, pretrained
 from inpaintkit.errors import InpaintError, ModelError, UsageError
 from inpaintkit.features import CONVOLUTIONS, TAPS, FeatureNetwork, load_features
 
@@ -469,7 +469,7 @@ def _left(target: Path) -> set[str]:
 
 def test_the_official_address_names_its_hash():
     assert features.IMAGENET_ADDRESS == "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
-    assert features.HASH_IN_NAME.search(features.IMAGENET_ADDRESS)[1] == "dcbb9e9d"
+    assert pretrained.HASH_IN_NAME.search(features.IMAGENET_ADDRESS)[1] == "dcbb9e9d"
 
 
 def test_a_whole_download(network, server, hub):

@@ -25,6 +25,7 @@ ROWS = (
     "serve",
     "tensors",
     "schedule",
+    "pretrained",
     "features",
     "losses",
     "models",

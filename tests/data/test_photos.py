@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inpaintkit.data import Photos, open_photos
-from inpaintkit.data.photos import PhotoFile
+from inpaintkit.data.photos import PhotoFile, Photos, open_photos
 from inpaintkit.errors import DataError
 
 

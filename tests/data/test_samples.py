@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from inpaintkit.data import BatchStream, Photos, SampleSettings, open_photos
-from inpaintkit.data.samples import random_crop
+from inpaintkit.data.photos import Photos, open_photos
+from inpaintkit.data.samples import BatchStream, SampleSettings, random_crop
 from inpaintkit.masks import SHAPES
 from inpaintkit.models import Batch
 

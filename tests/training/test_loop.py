@@ -16,7 +16,8 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from inpaintkit import models
-from inpaintkit.data import BatchStream, SampleSettings, open_photos
+from inpaintkit.data.photos import open_photos
+from inpaintkit.data.samples import BatchStream, SampleSettings
 from inpaintkit.errors import InpaintError, RecipeError, UsageError
 from inpaintkit.masks import SHAPES
 from inpaintkit.models import Completion

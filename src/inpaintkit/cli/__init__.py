@@ -1,8 +1,9 @@
 """The command line: `inpaintkit VERB`. One file per verb: parse, call one function, print.
 
-A verb is one line in `VERBS`; its module has a function `command`, whose parameters are the options, and is imported
-only when the verb is called, so that help stays quick and needs neither PyTorch nor a model. A command returns its exit
-status (None is 0): 0 done, 1 it failed, 2 it was called wrongly, 130 interrupted.
+A verb is one line in `VERBS`; its module has a function `command`, whose parameters are the options, or a table
+`COMMANDS` of functions where the verb has verbs of its own. It is imported only when the verb is called, so that help
+stays quick and needs neither PyTorch nor a model. A command returns its exit status (None is 0): 0 done, 1 it failed,
+2 it was called wrongly, 130 interrupted.
 """
 
 import importlib
@@ -24,6 +25,9 @@ VERBS = {
     "demo": ("inpaintkit.cli.demo", "Fill a photo that ships with the package and show the result."),
     "doctor": ("inpaintkit.cli.doctor", "Print versions, engines and models, and whether all is well."),
     "train": ("inpaintkit.cli.train", "Train a network on a folder of photos or tar shards."),
+    "compare": ("inpaintkit.cli.compare", "Fill the same photos and masks by several methods: numbers, a page."),
+    "metrics": ("inpaintkit.cli.metrics", "Measure one fill against the photo as it was."),
+    "masks": ("inpaintkit.cli.masks", "Make, list and check fixed sets of masks to measure on."),
     "export": ("inpaintkit.cli.export", "Turn a training run into an ONNX file, with a check against torch."),
 }
 """Verb to the module that holds its `command`, and its line in `inpaintkit --help`."""
@@ -84,6 +88,20 @@ class _Verb(TyperCommand):
             if listed:
                 with formatter.section(heading):
                     formatter.write_dl(listed)
+
+
+class _Subverbs(TyperGroup):
+    """The verbs of a verb, such as `make` of `masks`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The verb named first in `args`."""
+        if args[0] not in self.commands:
+            raise UsageError(unknown_name(f"command of {ctx.info_name}", args[0], self.commands))
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """A verb alone shows its help."""
+        return super().parse_args(ctx, args or ["--help"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -166,12 +184,23 @@ def _inpaintkit(
 
 
 def _load(name: str) -> Any:
-    """A verb's command, from its module's function `command`."""
+    """A verb's command, from its module's function `command`, or a group of those in its table `COMMANDS`."""
     module = importlib.import_module(VERBS[name][0])
-    application = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     settings = {"help_option_names": ["-h", "--help"]}
-    application.command(name, cls=_Verb, context_settings=settings)(module.command)
+    application = typer.Typer(
+        cls=_Subverbs, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+    )
+    if not hasattr(module, "COMMANDS"):
+        application.command(name, cls=_Verb, context_settings=settings)(module.command)
+        return typer.main.get_command(application)
+    application.callback(context_settings=settings, help=VERBS[name][1])(_nothing)
+    for subverb, (function, line) in module.COMMANDS.items():
+        application.command(subverb, cls=_Verb, short_help=line, context_settings=settings)(function)
     return typer.main.get_command(application)
+
+
+def _nothing() -> None:
+    """What a verb with verbs of its own does before one of them runs."""
 
 
 def _explained(error: BaseException) -> tuple[str, int] | None:

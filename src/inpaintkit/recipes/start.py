@@ -16,7 +16,8 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from .. import __version__
-from ..data import BatchStream, SampleSettings, open_photos
+from ..data.photos import open_photos
+from ..data.samples import BatchStream, SampleSettings
 from ..errors import ModelError, UsageError
 from ..masks import SHAPES
 from ..models import SYSTEMS

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from ..data import BatchStream
+from ..data.samples import BatchStream
 from ..errors import InpaintError, ModelError, UsageError
 from ..models.published import IN_RUN, read_generator_file, save_generator
 from ..models.system import Batch, Losses, Objective
