@@ -12,6 +12,8 @@ NEEDED = (
     "inpaintkit/weights/*.json",
     "inpaintkit/recipes/*.toml",
     "inpaintkit/assets/*",
+    "inpaintkit/evaluation/page/*.css",
+    "inpaintkit/evaluation/page/*.js",
     "*.dist-info/licenses/LICENSE",
     "*.dist-info/licenses/licenses/WEIGHTS.md",
 )

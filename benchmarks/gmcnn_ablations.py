@@ -9,8 +9,8 @@ Two groups, each differing in one number of the recipe and in nothing else (same
 - reconstruction: the first phase alone with the confidence weight, the spatial discount, and neither.
 
 Every run is one `inpaintkit train` command, which is printed. A run that is finished is not repeated, one that was
-stopped is resumed. Then all are measured by the protocol of validation.py, and, with scikit-image, a picture of photos
-that may be shown is drawn. What a table of runs this short says is which way a loss pulls, with one seed.
+stopped is resumed. Then all are measured by the protocol of `inpaintkit compare`. What a table of runs this short says
+is which way a loss pulls, with one seed.
 """
 
 import argparse
@@ -18,13 +18,22 @@ import json
 import shlex
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import reports
-import validation
-from inpaintkit.models.published import IN_RUN, read_generator_file
+from inpaintkit.errors import ModelError
+from inpaintkit.evaluation.cases import plan_cases
+from inpaintkit.evaluation.compare import usable_cores
+from inpaintkit.evaluation.judges import Judges
+from inpaintkit.evaluation.methods import Method, file_sha256
+from inpaintkit.evaluation.metrics import METRICS
+from inpaintkit.evaluation.scoring import Job, score_all
+from inpaintkit.evaluation.tables import summary_tables
+from inpaintkit.models.published import IN_RUN, read_generator_file, weights_file
 
 
 @dataclass(frozen=True)
@@ -90,19 +99,29 @@ def runs(given: argparse.Namespace) -> dict[str, Path]:
 
 
 def measure(given: argparse.Namespace, files: dict[str, Path]) -> dict[str, Any]:
-    """Every generator on the same photos and masks."""
-    cases = validation.read_cases(given.images, given.masks, given.size, None)[:: given.every]
-    judge = validation.FeatureJudge(given.features) if given.features else None
-    report: dict[str, Any] = {"size": given.size, "photos": len(cases), "features": judge and judge.source, "rows": {}}
+    """Every generator on the same photos and masks. Raises ModelError for one that cannot fill a photo."""
+    cases = plan_cases(str(given.images), {given.masks.name: str(given.masks)}, size=given.size)
+    judges = Judges(features=given.features or None)
+    opened = judges.opened()
+    methods = tuple(
+        Method(label, str(file), "engine", "trained", "torch", file_sha256(weights_file(file)))
+        for label, file in files.items()
+    )
+    chosen = range(0, len(cases), given.every)
+    with tempfile.TemporaryDirectory() as folder:
+        found = list(score_all(Job(cases, methods, judges, Path(folder)), chosen, usable_cores()))
+    found.sort(key=lambda record: record["case"])
+    if wrong := [score["error"] for record in found for score in record["scores"] if "error" in score]:
+        raise ModelError(f"{len(wrong)} fills failed (first: {wrong[0]})")
+    about = [{"group": "all", **record["about"]} for record in found]
+    scores = {label: [record["scores"][number] for record in found] for number, label in enumerate(files)}
+    metrics = [*METRICS.values(), *(metric for judge in opened for metric in judge.metrics)]
+    rows = {row.pop("method"): row for row in summary_tables(about, scores, metrics)["tables"][0]["rows"]}
     for label, file in files.items():
-        engine = validation.open_engine(str(file), precision="float32")
-        scores, _ = validation.run_method(engine, cases, (), lambda done: None, judge)
-        row = validation.summarise(scores)
         description = read_generator_file(file)[1]
-        row["photos_seen"], row["steps"] = description.get("photos_seen"), description.get("step")
-        report["rows"][label] = row
-        print(f"{label}: {row['hole_l1']['mean']:.2f} %, {row['hole_psnr']['mean']:.2f} dB", flush=True)
-    return report
+        rows[label] |= {"photos_seen": description.get("photos_seen"), "steps": description.get("step")}
+    features = opened[0].source if opened else None
+    return {"size": given.size, "photos": len(found), "features": features, "rows": rows}
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -112,12 +131,13 @@ def markdown(report: dict[str, Any]) -> str:
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for label, row in report["rows"].items():
+        found = row["metrics"]
         cells = [
             label,
-            f"{row['hole_l1']['mean']:.2f}",
-            f"{row['hole_psnr']['mean']:.2f}",
-            f"{row['sharpness']['median']:.2f}",
-            *(f"{row[name]:.3f}" if row.get(name) is not None else "" for name in validation.FEATURE_MEASURES),
+            f"{found['hole_l1']['mean']:.2f}",
+            f"{found['hole_psnr']['mean']:.2f}",
+            f"{found['sharpness']['median']:.2f}" if found["sharpness"] else "",
+            *(f"{found[name]['mean']:.3f}" if found.get(name) else "" for name in ("texture", "feature_distance")),
             f"{row['photos_seen']:,}",
         ]
         lines.append("| " + " | ".join(cells) + " |")
@@ -125,12 +145,12 @@ def markdown(report: dict[str, Any]) -> str:
     return "\n".join([*lines, "", conditions, ""])
 
 
-def parse() -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = reports.option_parser(__doc__)
     parser.add_argument("--data", required=True, help="training photos")
     parser.add_argument("--images", type=Path, required=True, help="validation photos, tar or folder")
-    parser.add_argument("--masks", type=Path, required=True, help="validation masks, tar or folder")
+    parser.add_argument("--masks", type=Path, required=True, help="validation masks: tar, folder or a fixed set")
     parser.add_argument("--out", type=Path, required=True, help="folder for the runs")
     parser.add_argument("--base", type=Path, help="weights after the first phase; default: trained here")
     parser.add_argument("--recipe", default="gmcnn_small")
@@ -144,19 +164,21 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--train-only", action="store_true", help="stop before measuring")
-    return parser.parse_args()
+    given = parser.parse_args(arguments)
+    if given.every < 1:
+        parser.error("--every must be 1 or more")
+    return given
 
 
-def main() -> None:
-    """Train, measure, write."""
-    given = parse()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train, measure, write; returns the exit status."""
+    given = parse(arguments)
     given.out.mkdir(parents=True, exist_ok=True)
     files = runs(given)
     if given.train_only:
-        return
-    report = measure(given, files)
-    reports.emit(given, markdown(report), report)
+        return 0
+    return reports.run("gmcnn_ablations", given, lambda given: measure(given, files), markdown)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -14,6 +14,7 @@ Every method has a process of its own that fills a small photo first and then ea
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import tempfile
@@ -199,48 +200,67 @@ def score_all(spec: dict[str, Any]) -> dict[str, Any]:
     import numpy as np
 
     scores: dict[str, list[dict[str, float | None]]] = {name: [] for name in spec["methods"]}
-    for number, photo in enumerate(spec["photos"]):
+    for number in range(len(spec["photos"])):
         truth, hole = (np.load(Path(spec["folder"], f"{number}-{name}.npy")) for name in ("truth", "hole"))
         fills = {name: np.load(Path(spec["folder"], f"{number}-{name}.npy")) for name in spec["methods"]}
-        for name, score in score_photo(photo["name"], truth, hole, fills, spec["features"]).items():
+        for name, score in score_photo(truth, hole, fills, spec["features"]).items():
             scores[name].append(score)
     return {"scores": scores}
 
 
 def score_photo(
-    photo: str,
     truth: "NDArray[np.uint8]",
     hole: "NDArray[np.bool_]",
     fills: dict[str, "NDArray[np.uint8]"],
     features: str | None,
 ) -> dict[str, dict[str, float | None]]:
     """The measures of several fills of one photo; None for what was not asked for, or says nothing here."""
-    import cv2
-    import numpy as np
+    from inpaintkit.evaluation.metrics import measure
 
-    import validation
-
-    judge = validation.FeatureJudge(features) if features else None
-    views, whole = (views_of(hole), whole_view(hole)) if judge else ([], None)
     found: dict[str, dict[str, float | None]] = {}
     for name, filled in fills.items():
-        sharpness = validation.sharpness(truth, filled, hole)
+        plain = measure(truth, filled, hole, ("hole_psnr", "sharpness"))
         row: dict[str, float | None] = dict.fromkeys(MEASURES)
-        row["hole_psnr"] = validation.hole_psnr(truth, filled, hole)
-        row["sharpness"] = sharpness if np.isfinite(sharpness) else None
-        if judge is not None:
-            near = [judge(validation.Case(f"{photo} {at}", truth[at], hole[at]), filled[at]) for at in views]
-            for measure in ("texture", "feature_distance"):
-                values = [each[measure] for each in near if measure in each]
-                row[measure] = statistics.mean(values) if values else None
-            small = [
-                cv2.resize(picture[whole], (VIEW_PX, VIEW_PX), interpolation=cv2.INTER_AREA)
-                for picture in (truth, filled, 255 * hole.astype(np.uint8))
-            ]
-            case = validation.Case(f"{photo} whole", small[0], small[2] > 127)
-            row["whole_distance"] = judge(case, small[1]).get("feature_distance")
+        row["hole_psnr"] = plain["hole_psnr"]
+        row["sharpness"] = _mean_of_numbers([plain["sharpness"]])
         found[name] = row
+    if features:
+        for name, judged in judge_photo(truth, hole, fills, features).items():
+            found[name] |= judged
     return found
+
+
+def judge_photo(
+    truth: "NDArray[np.uint8]", hole: "NDArray[np.bool_]", fills: dict[str, "NDArray[np.uint8]"], features: str
+) -> dict[str, dict[str, float | None]]:
+    """What the features say of several fills of one photo: from near, the mean over views, and from afar."""
+    from inpaintkit.evaluation.metrics.features import FeatureJudge
+
+    judge = FeatureJudge(features)
+    near: dict[str, list[dict[str, float]]] = {name: [] for name in fills}
+    for at in views_of(hole):  # view by view, since the judge keeps the features of the last truth
+        for name, filled in fills.items():
+            near[name].append(judge(truth[at], filled[at], hole[at]))
+    whole = whole_view(hole)
+    afar_truth, afar_hole = _from_afar(truth[whole]), _from_afar(255 * hole[whole].astype("uint8")) > 127
+    found = {}
+    for name, filled in fills.items():
+        afar = judge(afar_truth, _from_afar(filled[whole]), afar_hole)["feature_distance"]
+        row = {measure: _mean_of_numbers([each[measure] for each in near[name]]) for measure in near[name][0]}
+        found[name] = {**row, "whole_distance": _mean_of_numbers([afar])}
+    return found
+
+
+def _from_afar(picture: "NDArray[np.uint8]") -> "NDArray[np.uint8]":
+    """A view shrunk to the side that features are compared in."""
+    import cv2
+
+    return cv2.resize(picture, (VIEW_PX, VIEW_PX), interpolation=cv2.INTER_AREA)
+
+
+def _mean_of_numbers(values: Sequence[float]) -> float | None:
+    """The mean of what is a number: features say nothing of a hole that is thinner than one of their places."""
+    return mean_of([None if math.isnan(value) else value for value in values])
 
 
 def mean_of(values: Sequence[float | None]) -> float | None:

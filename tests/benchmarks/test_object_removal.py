@@ -45,13 +45,28 @@ def test_scores_of_a_perfect_and_a_flat_fill():
     truth = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     hole = box(40, 40, 10, 10, 20)
     flat = np.where(hole[..., None], np.uint8(128), truth)
-    scores = object_removal.score_photo("a", truth, hole, {"same": truth, "flat": flat}, None)
+    scores = object_removal.score_photo(truth, hole, {"same": truth, "flat": flat}, None)
     assert scores["same"] == {**dict.fromkeys(object_removal.MEASURES), "hole_psnr": 100.0, "sharpness": 1.0}
     wrong = (truth[hole].astype(float) - 128) ** 2
     assert scores["flat"]["hole_psnr"] == pytest.approx(10 * math.log10(255**2 / wrong.mean()))
     assert 0 < scores["flat"]["sharpness"] < 0.2, "the rim reaches a known pixel outward"
     plain = np.full((40, 40, 3), 9, np.uint8)
-    assert object_removal.score_photo("b", plain, hole, {"same": plain}, None)["same"]["sharpness"] is None
+    assert object_removal.score_photo(plain, hole, {"same": plain}, None)["same"]["sharpness"] is None
+
+
+def test_features_judge_from_near_and_from_afar_and_say_nothing_of_a_thin_hole():
+    pytest.importorskip("torch")
+    rows, columns = np.mgrid[0:120, 0:160]
+    truth = np.stack([rows * columns % 201, rows * 2, columns], axis=2).astype(np.uint8)
+    hole = box(120, 160, 30, 40, 64)
+    flat = np.where(hole[..., None], np.uint8(128), truth)
+    scores = object_removal.score_photo(truth, hole, {"same": truth, "flat": flat}, "own")
+    assert list(scores["same"]) == list(object_removal.MEASURES)
+    assert scores["same"]["feature_distance"] == pytest.approx(0, abs=1e-6)
+    assert scores["same"]["whole_distance"] == pytest.approx(0, abs=1e-6)
+    assert all(scores["flat"][name] > scores["same"][name] + 0.05 for name in object_removal.MEASURES[2:])
+    thin = object_removal.score_photo(truth, box(120, 160, 30, 40, 2), {"same": truth}, "own")["same"]
+    assert (thin["texture"], thin["feature_distance"]) == (None, None)
 
 
 def test_a_shrunk_photo_is_filled_at_the_networks_size_and_known_pixels_stay():

@@ -265,6 +265,7 @@ def test_a_method_that_cannot_be_opened_stops_the_run(photos: Path, masks: Path,
     file.write_bytes(b"no model")
     with pytest.raises(ModelError, match=r"bad\.onnx"):
         compare(settings_of(photos, masks, str(file)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")

@@ -22,7 +22,7 @@ from .cases import PAIRING, PAIRING_AS_THEY_ARE, Case, Cases, plan_cases
 from .gallery import Gallery
 from .journal import JOURNAL, Journal
 from .judges import Judges
-from .methods import Method, labels_of
+from .methods import Method, labels_of, open_method
 from .metrics import METRICS, Metric
 from .protocols import PROTOCOLS, Protocol
 from .scoring import Job, features_file, score_all
@@ -93,6 +93,8 @@ def compare(settings: Settings, out: Path, *, resume: bool = False, progress: Pr
         seed=settings.seed,
         reading=lambda share: tell(0.02 * share, "reading photos"),
     )
+    for method in settings.methods:
+        open_method(method, threads=None)  # before anything is written: what cannot be opened here cannot in a worker
     out.mkdir(parents=True, exist_ok=True)
     kept = {"rows_and_kept_fills": [settings.rows, settings.study, settings.keep_fills]}
     identity = _fingerprint(settings, cases, networks)
@@ -299,7 +301,7 @@ def _costs(
     if resume and file.is_file():
         with suppress(ValueError, OSError):
             kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-            if kept.get("costs_conditions", {}).get("comparison") == identity:
+            if kept.pop("comparison", None) == identity:
                 return kept
     chosen = _few_cases(cases, MOST_PHOTOS)
     rows = measure_costs(
@@ -307,14 +309,9 @@ def _costs(
     )
     found = {
         "costs": rows,
-        "costs_conditions": {
-            "photos": len(chosen),
-            "size": settings.size,
-            "machine": _machine(),
-            "comparison": identity,
-        },
+        "costs_conditions": {"photos": len(chosen), "size": settings.size, **_machine()},
     }
-    _write(file, as_json(found))
+    _write(file, as_json({"comparison": identity, **found}))
     _write(out / "costs.csv", costs_csv(rows))
     return found
 

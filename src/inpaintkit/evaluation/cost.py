@@ -301,6 +301,8 @@ def _counted(method: Method, pictures: Sequence[tuple[Pixels, Hole]]) -> dict[st
     sizes = {shown.shape[:2] for shown, _ in pictures}
     try:
         found = complexity(method, *max(sizes))
+    except ModuleNotFoundError as error:
+        return {"uncounted": f"counting needs the package '{error.name}': pip install 'inpaintkit[train]'"}
     except Exception as error:
         return {"uncounted": _one_line(error)}
     if found is None:

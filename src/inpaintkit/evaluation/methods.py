@@ -118,17 +118,18 @@ def open_method(method: Method, *, threads: int | None = 1) -> Fill:
     (wrong shape, values that are no numbers).
     """
     _check_unchanged(method)
-    _bound_threads(method, threads)
     runtime_threads = None if method.kind == "classical" or method.runtime == "torch" else threads
     runtime = "auto" if method.kind == "classical" else method.runtime
     if method.through == "fill":
         inpainter = Inpainter(method.model, runtime, threads=runtime_threads)
+        _bound_threads(method, threads)
 
         def whole_path(shown: Pixels, hole: Hole) -> Pixels:
             return np.asarray(inpainter(_blanked(shown, hole), hole), np.uint8)
 
         return whole_path
     engine = open_engine(method.model, runtime, threads=runtime_threads)
+    _bound_threads(method, threads)
 
     def alone(shown: Pixels, hole: Hole) -> Pixels:
         image = _blanked(shown, hole).astype(np.float32) / np.float32(255)
@@ -147,7 +148,9 @@ def _check_unchanged(method: Method) -> None:
         from ..models.published import weights_file
 
         path = weights_file(path)
-    if not path.is_file() or file_sha256(path) != method.sha256:
+    if not path.is_file():
+        raise ModelError(f"model '{method.model}' is gone, expected the file that was there at the start: put it back")
+    if file_sha256(path) != method.sha256:
         raise ModelError(
             f"model '{method.model}' changed while it was compared: compare a copy of its weights, which stays the same"
         )

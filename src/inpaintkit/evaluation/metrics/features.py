@@ -54,7 +54,7 @@ class FeatureJudge:
                     return {"feature_distance": math.nan, "texture": math.nan}
                 centre = target.mean((2, 3), keepdim=True)
                 alike = F.cosine_similarity(ours[tap] - centre, target - centre)[0]
-                distances.append(float(1 - alike[inside].mean()))
+                distances.append(max(float(1 - alike[inside].mean()), 0.0))
                 textures.append(float(id_mrf_loss(ours[tap], target, mask) / log_positions(target, mask)))
         return {"feature_distance": float(np.mean(distances)), "texture": float(np.mean(textures))}
 

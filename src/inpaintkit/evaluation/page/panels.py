@@ -132,7 +132,7 @@ def _scatter_figure(report: dict[str, Any], rows: Sequence[Estimate], metric: di
         return ""
     spoken = f"Scatter: mean {metric['label']} against seconds per fill{several}; the numbers stand in both tables."
     chart = scatter(
-        points, spoken=spoken, axis=_axis(metric), across="seconds per fill (median and range), logarithmic"
+        points, spoken=spoken, axis=_axis(metric), across="seconds per fill (median, middle half), logarithmic"
     )
     return _figure(chart, f"{text(metric['label'])} against time")
 
