@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from inpaintkit.errors import DataError, InpaintError
-from inpaintkit.evaluation.methods import DETAIL, file_sha256
+from inpaintkit.evaluation.methods import DETAIL, weights_sha256
 from inpaintkit.evaluation.metrics import METRICS
 from inpaintkit.evaluation.tables import shown_interval, summary_tables
 from inpaintkit.export import export_tensors
@@ -170,7 +170,7 @@ def bundle(given: argparse.Namespace) -> None:
     card = card_of(given.name, description | {"parameters": parameters}, facts, parity)
     if given.report is not None:
         report = json.loads(given.report.read_text(encoding="utf-8"))
-        known = [*card["sha256"].values(), file_sha256(weights_file(given.run))]
+        known = [*card["sha256"].values(), weights_sha256(weights_file(given.run))]
         card["numbers"] = numbers_of(report, given.name, known)
     written.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (FOLDER / f"{given.name}.md").write_text(as_markdown(card), encoding="utf-8")

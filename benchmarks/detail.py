@@ -24,8 +24,8 @@ import turns
 from inpaintkit.errors import UsageError
 from inpaintkit.evaluation import metrics
 from inpaintkit.evaluation.cases import Case, Hole, Pixels, plan_cases
-from inpaintkit.evaluation.judges import Judge, Judges
 from inpaintkit.evaluation.methods import open_method, parse_methods
+from inpaintkit.evaluation.perceptual import PerceptualMetric, PerceptualWeights
 from inpaintkit.evaluation.scoring import about
 from inpaintkit.evaluation.tables import summary_tables
 from inpaintkit.filling.classical import fill_by_patches
@@ -41,7 +41,7 @@ COLUMNS = {"hole_l1": "mean", "hole_psnr": "mean", "sharpness": "median", "textu
 
 
 def run_step(
-    cases: Sequence[Case], fills: Sequence[Pixels], step: Step, judges: Sequence[Judge]
+    cases: Sequence[Case], fills: Sequence[Pixels], step: Step, opened: Sequence[PerceptualMetric]
 ) -> tuple[list[Pixels], dict[str, Any]]:
     """What `step` makes of every photo's fill, and how good it is and how long it took."""
     done, seconds = [], []
@@ -49,23 +49,25 @@ def run_step(
         started = time.process_time()
         done.append(step(filled, case.hole))
         seconds.append(time.process_time() - started)
-    scores = [score(case, filled, judges) for case, filled in zip(cases, done, strict=True)]
-    row = summary_of(cases, scores, judges)
+    scores = [score(case, filled, opened) for case, filled in zip(cases, done, strict=True)]
+    row = summary_of(cases, scores, opened)
     return done, {**row, "scores": scores, "seconds": statistics.mean(seconds), "most_seconds": max(seconds)}
 
 
-def score(case: Case, filled: Pixels, judges: Sequence[Judge]) -> dict[str, Any]:
+def score(case: Case, filled: Pixels, opened: Sequence[PerceptualMetric]) -> dict[str, Any]:
     """The measures of one composite, None for what its photo does not define, and the known pixels that it changed."""
     found = metrics.measure(case.truth, filled, case.hole, PLAIN)
-    for judge in judges:
-        found |= judge(case.truth, filled, case.hole)
+    for each in opened:
+        found |= each(case.truth, filled, case.hole)
     stated = {name: value if math.isfinite(value) else None for name, value in found.items()}
     return {**stated, "known_changed": metrics.known_changed(case.shown, filled, case.hole)}
 
 
-def summary_of(cases: Sequence[Case], scores: Sequence[Mapping[str, Any]], judges: Sequence[Judge]) -> dict[str, Any]:
+def summary_of(
+    cases: Sequence[Case], scores: Sequence[Mapping[str, Any]], opened: Sequence[PerceptualMetric]
+) -> dict[str, Any]:
     """One row over all photos, as a comparison's report has it: `metrics` by name, `known_changed`."""
-    measured = [*(metrics.METRICS[name] for name in PLAIN), *(metric for judge in judges for metric in judge.metrics)]
+    measured = [*(metrics.METRICS[name] for name in PLAIN), *(metric for each in opened for metric in each.metrics)]
     described = [{"group": "all", **about(case)} for case in cases]
     row: dict[str, Any] = summary_tables(described, {"all": scores}, measured)["tables"][0]["rows"][0]
     return {name: row[name] for name in ("photos", "known_changed", "metrics")}
@@ -119,7 +121,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         check_sheet(given.sheet)
     machine = turns.conditions(1)
     cv2.setNumThreads(1)
-    judges = Judges(features=given.features).opened()
+    opened = PerceptualWeights(features=given.features).opened()
     planned = plan_cases(str(given.images), {given.masks.name: str(given.masks)}, size=given.size)
     cases = [planned[index] for index in range(0, len(planned), given.every)]
     asked = parse_methods(given.model)
@@ -135,11 +137,11 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     rows, drawn = {}, {}
     chosen = sheet_rows(cases)
     for name, step in steps.items():
-        done, rows[name] = run_step(cases, fills, step, judges)
+        done, rows[name] = run_step(cases, fills, step, opened)
         drawn[name] = {index: done[index] for index in chosen}
     if given.sheet is not None:
         draw_sheet(cases, chosen, drawn, given.sheet)
-    measured = [*(metrics.METRICS[name] for name in PLAIN), *(metric for judge in judges for metric in judge.metrics)]
+    measured = [*(metrics.METRICS[name] for name in PLAIN), *(metric for each in opened for metric in each.metrics)]
     return {
         "conditions": machine,
         "model": given.model,
@@ -148,7 +150,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         "images": given.images.name,
         "masks": given.masks.name,
         "hole_ratio": statistics.mean(float(case.hole.mean()) for case in cases),
-        "features": judges[0].source if judges else None,
+        "features": opened[0].source if opened else None,
         "definitions": {metric.label: metric.definition for metric in measured},
         "methods": rows,
     }

@@ -27,12 +27,12 @@ from typing import Any
 import reports
 from inpaintkit.errors import ModelError
 from inpaintkit.evaluation.cases import plan_cases
-from inpaintkit.evaluation.compare import usable_cores
-from inpaintkit.evaluation.judges import Judges
-from inpaintkit.evaluation.methods import Method, file_sha256
+from inpaintkit.evaluation.methods import Method, weights_sha256
 from inpaintkit.evaluation.metrics import METRICS
+from inpaintkit.evaluation.perceptual import PerceptualWeights
 from inpaintkit.evaluation.scoring import Job, score_all
 from inpaintkit.evaluation.tables import summary_tables
+from inpaintkit.evaluation.threads import usable_cores
 from inpaintkit.models.published import IN_RUN, read_generator_file, weights_file
 
 
@@ -101,21 +101,23 @@ def runs(given: argparse.Namespace) -> dict[str, Path]:
 def measure(given: argparse.Namespace, files: dict[str, Path]) -> dict[str, Any]:
     """Every generator on the same photos and masks. Raises ModelError for one that cannot fill a photo."""
     cases = plan_cases(str(given.images), {given.masks.name: str(given.masks)}, size=given.size)
-    judges = Judges(features=given.features or None)
-    opened = judges.opened()
+    perceptual = PerceptualWeights(features=given.features or None)
+    opened = perceptual.opened()
     methods = tuple(
-        Method(label, str(file), "engine", "trained", "torch", file_sha256(weights_file(file)))
+        Method(label, str(file), "engine", "trained", "torch", weights_sha256(weights_file(file)))
         for label, file in files.items()
     )
     chosen = range(0, len(cases), given.every)
     with tempfile.TemporaryDirectory() as folder:
-        found = list(score_all(Job(cases, methods, judges, Path(folder)), chosen, usable_cores()))
+        sources, numbers = perceptual.sources(opened, None), tuple(range(len(methods)))
+        job = Job(cases, methods, perceptual, Path(folder), sources, numbers)
+        found = list(score_all(job, chosen, usable_cores()))
     found.sort(key=lambda record: record["case"])
     if wrong := [score["error"] for record in found for score in record["scores"] if "error" in score]:
         raise ModelError(f"{len(wrong)} fills failed (first: {wrong[0]})")
     about = [{"group": "all", **record["about"]} for record in found]
     scores = {label: [record["scores"][number] for record in found] for number, label in enumerate(files)}
-    metrics = [*METRICS.values(), *(metric for judge in opened for metric in judge.metrics)]
+    metrics = [*METRICS.values(), *(metric for each in opened for metric in each.metrics)]
     rows = {row.pop("method"): row for row in summary_tables(about, scores, metrics)["tables"][0]["rows"]}
     for label, file in files.items():
         description = read_generator_file(file)[1]

@@ -225,27 +225,27 @@ def score_photo(
         row["sharpness"] = _mean_of_numbers([plain["sharpness"]])
         found[name] = row
     if features:
-        for name, judged in judge_photo(truth, hole, fills, features).items():
-            found[name] |= judged
+        for name, measured in measure_photo(truth, hole, fills, features).items():
+            found[name] |= measured
     return found
 
 
-def judge_photo(
+def measure_photo(
     truth: "NDArray[np.uint8]", hole: "NDArray[np.bool_]", fills: dict[str, "NDArray[np.uint8]"], features: str
 ) -> dict[str, dict[str, float | None]]:
     """What the features say of several fills of one photo: from near, the mean over views, and from afar."""
-    from inpaintkit.evaluation.metrics.features import FeatureJudge
+    from inpaintkit.evaluation.metrics.features import FeatureDistance
 
-    judge = FeatureJudge(features)
+    distance = FeatureDistance(features)
     near: dict[str, list[dict[str, float]]] = {name: [] for name in fills}
-    for at in views_of(hole):  # view by view, since the judge keeps the features of the last truth
+    for at in views_of(hole):  # view by view, since the network keeps the features of the last truth
         for name, filled in fills.items():
-            near[name].append(judge(truth[at], filled[at], hole[at]))
+            near[name].append(distance(truth[at], filled[at], hole[at]))
     whole = whole_view(hole)
     afar_truth, afar_hole = _from_afar(truth[whole]), _from_afar(255 * hole[whole].astype("uint8")) > 127
     found = {}
     for name, filled in fills.items():
-        afar = judge(afar_truth, _from_afar(filled[whole]), afar_hole)["feature_distance"]
+        afar = distance(afar_truth, _from_afar(filled[whole]), afar_hole)["feature_distance"]
         row = {measure: _mean_of_numbers([each[measure] for each in near[name]]) for measure in near[name][0]}
         found[name] = {**row, "whole_distance": _mean_of_numbers([afar])}
     return found

@@ -28,9 +28,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def label_of(report: Report, name: str) -> str:
-    """What a metric is called, with its unit."""
+    """What a metric is called, with its unit, and how it is averaged where that is not the plain mean."""
     metric = next(each for each in report["metrics"] if each["name"] == name)
-    return f"{metric['label']}, {metric['unit']}" if metric["unit"] else str(metric["label"])
+    mean = " (geometric mean)" if metric.get("average") == "geometric" else ""
+    return (f"{metric['label']}, {metric['unit']}" if metric["unit"] else str(metric["label"])) + mean
 
 
 def measured(report: Report, *names: str) -> list[str]:
@@ -40,14 +41,13 @@ def measured(report: Report, *names: str) -> list[str]:
 
 
 def holes(report: Report) -> str:
-    """What was measured in the holes: means with intervals; of sharpness the median, which flat photos do not pull."""
-    names = measured(report, "hole_l1", "hole_psnr", "hole_ssim", "feature_distance", "texture")
-    head = ["method", *(label_of(report, name) for name in names), "sharpness (median)", "known pixels changed"]
-    rows = []
-    for row in report["tables"][0]["rows"]:
-        sharp = row["metrics"]["sharpness"]
-        cells = [shown_interval(row["metrics"][name]) for name in names]
-        rows.append([_method(row), *cells, f"{sharp['median']:.2f}" if sharp else "-", str(row["known_changed"])])
+    """What was measured in the holes: means with intervals."""
+    names = measured(report, "hole_l1", "hole_psnr", "hole_ssim", "feature_distance", "texture", "sharpness")
+    head = ["method", *(label_of(report, name) for name in names), "known pixels changed"]
+    rows = [
+        [_method(row), *(shown_interval(row["metrics"][name]) for name in names), str(row["known_changed"])]
+        for row in report["tables"][0]["rows"]
+    ]
     return table(head, rows)
 
 
@@ -86,7 +86,7 @@ def differences(report: Report) -> str:
             continue
         other = pair[0] if pair[1] == REFERENCE else pair[1]
         sign = 1 if pair[1] == REFERENCE else -1
-        ends = sorted((sign * each["low"], sign * each["high"]))
+        ends = [None if each[end] is None else sign * each[end] for end in ("low", "high")[::sign]]
         stated = {"mean": sign * each["mean"], "low": ends[0], "high": ends[1]}
         found.setdefault(other, {})[each["metric"]] = shown_interval(stated)
     labels = [method["label"] for method in report["methods"] if method["label"] in found]
@@ -129,13 +129,13 @@ def conditions(report: Report) -> str:
         f"- weights: {', '.join(weights)}",
         f"- {run['date'][:10]}, {machine['processor']}, {machine['cores']} cores, {machine['system']}",
         f"- inpaintkit {report['inpaintkit']}, {versions}",
-        f"- networks that judged: {', '.join(_judges(report)) or 'none'}",
+        f"- networks that measured: {', '.join(_networks(report)) or 'none'}",
         *(f"- not measured: {each['metric']}: {each['why']}" for each in report["absent"]),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _judges(report: Report) -> list[str]:
+def _networks(report: Report) -> list[str]:
     names = ("feature_distance", "lpips_alexnet", "lpips_vgg16")
     return [metric["label"] for metric in report["metrics"] if metric["name"] in names]
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .errors import ModelError, UsageError, unknown_name
-from .pretrained import Progress, checked_sha256, chosen_tensors, published_file, read_tensors
+from .pretrained import Progress, checked_sha256, chosen_tensors, find_weights, read_tensors
 from .weights import FOLDER
 
 # Where torchvision's `vgg19` fetches VGG19_Weights.IMAGENET1K_V1 (574,673,361 bytes with the classifier).
@@ -113,16 +113,16 @@ def load_features(weights: str | Path = "own", *, progress: Progress | None = No
                 f"feature weights 'own': {path.name} is not here (it is not part of the light wheel; the repository "
                 "has it in src/inpaintkit/weights); give the path of that file, or 'imagenet'"
             )
-    elif str(weights) == "imagenet":
-        what = "feature weights 'imagenet'"
-        path = published_file(IMAGENET_ADDRESS, what=what, otherwise="use 'own'", progress=progress)
-        source = "imagenet"
     else:
-        path, source = Path(weights).expanduser(), ""
-        if not path.is_file():
-            raise ModelError(
-                f"feature weights '{weights}': no such file; give 'own', 'imagenet', or a .safetensors or .pth file"
-            )
+        path = find_weights(
+            weights,
+            {"imagenet": IMAGENET_ADDRESS},
+            what="feature weights",
+            otherwise="use 'own'",
+            expected="'own', 'imagenet', or a .safetensors or .pth file",
+            progress=progress,
+        )
+        source = "imagenet" if str(weights) == "imagenet" else ""
     digest = checked_sha256(path)
     with torch.random.fork_rng(devices=[]):  # the initial weights are overwritten; the caller's seed shall not notice
         network = FeatureNetwork()

@@ -972,6 +972,11 @@ def encode_photo(
         ) from error
 
 
+def in_8_bits(pixels: np.ndarray) -> np.ndarray:
+    """Pixels of 16 bits rounded to 8; those of 8 bits as they are."""
+    return pixels if pixels.dtype == np.uint8 else _TO_8_BITS[pixels]
+
+
 def check_format(
     photo: Photo, format: str | None = None, *, quality: int | None = None, subsampling: str | None = None
 ) -> str:
@@ -1059,7 +1064,7 @@ def _prepared(photo: Photo, format: str) -> Photo:
     """The photo as one format can hold it: depth, grey only where it is grey, profile and tags that fit."""
     pixels, alpha = photo.pixels, photo.alpha
     if photo.bits == 16 and format not in ("PNG", "TIFF", "HEIF"):
-        pixels, alpha = _TO_8_BITS[pixels], None if alpha is None else _TO_8_BITS[alpha]
+        pixels, alpha = in_8_bits(pixels), None if alpha is None else in_8_bits(alpha)
     grey = photo.grey and all(np.array_equal(pixels[..., 0], pixels[..., channel]) for channel in (1, 2))
     unfit = (b"CMYK",) if grey else (b"CMYK", b"GRAY")
     icc = None if photo.icc is None or photo.icc[16:20] in unfit else photo.icc

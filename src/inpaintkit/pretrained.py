@@ -64,6 +64,28 @@ def published_file(address: str, *, what: str, otherwise: str, progress: Progres
     return target
 
 
+def find_weights(
+    weights: str | Path,
+    published: Mapping[str, str],
+    *,
+    what: str,
+    otherwise: str,
+    expected: str,
+    progress: Progress | None = None,
+) -> Path:
+    """The file that `weights` stands for: one that is published, by a name in `published`, or else a path.
+
+    `published` maps such names ("download") to addresses, for `published_file`. An error for a path without a file
+    begins with `what` and ends with what is `expected` instead. Raises: ModelError.
+    """
+    if address := published.get(str(weights)):
+        return published_file(address, what=f"{what} '{weights}'", otherwise=otherwise, progress=progress)
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        raise ModelError(f"{what} '{weights}': no such file; give {expected}")
+    return path
+
+
 def _fetch(address: str, partial: Path, progress: Progress | None) -> None:
     """Bring the file at `address` to `partial`, going on from what is there. Raises: OSError or HTTPException."""
     there = partial.stat().st_size if partial.is_file() else 0

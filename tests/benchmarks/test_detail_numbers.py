@@ -40,8 +40,8 @@ def test_a_step_that_touches_known_pixels_is_counted(case: Case) -> None:
     assert row["known_changed"] == 40 * 40 - 20 * 20
 
 
-def test_judges_are_asked_and_what_is_not_defined_is_left_out_of_the_means(case: Case) -> None:
-    class Judge:
+def test_networks_are_asked_and_what_is_not_defined_is_left_out_of_the_means(case: Case) -> None:
+    class PerceptualMetric:
         metrics = (detail.metrics.METRICS["l1"],)
         source = "drawn"
         answers = iter((3.0, float("nan"), 5.0))
@@ -49,7 +49,7 @@ def test_judges_are_asked_and_what_is_not_defined_is_left_out_of_the_means(case:
         def __call__(self, truth: np.ndarray, filled: np.ndarray, hole: np.ndarray) -> dict[str, float]:
             return {"l1": next(self.answers)}
 
-    _, row = detail.run_step([case] * 3, [case.truth] * 3, lambda filled, hole: filled, [Judge()])
+    _, row = detail.run_step([case] * 3, [case.truth] * 3, lambda filled, hole: filled, [PerceptualMetric()])
     assert [each["l1"] for each in row["scores"]] == [3.0, None, 5.0]
     assert (row["metrics"]["l1"]["mean"], row["metrics"]["l1"]["photos"], row["photos"]) == (4.0, 2, 3)
 

@@ -25,8 +25,12 @@ def row(method: str, value: float, failed: int = 0) -> dict[str, Any]:
 def report() -> dict[str, Any]:
     rows = [row("mine", 5.0, failed=1), row("ns", 8.0)]
     metric = {"hole_l1": "%", "hole_psnr": "dB", "sharpness": "", "psnr": "dB", "total_variation": "%"}
+    averages = {"sharpness": "geometric"}
     return {
-        "metrics": [{"name": name, "label": name, "unit": unit} for name, unit in metric.items()],
+        "metrics": [
+            {"name": name, "label": name, "unit": unit, "average": averages.get(name, "arithmetic")}
+            for name, unit in metric.items()
+        ],
         "methods": [{"label": "mine", "sha256": "a" * 64}, {"label": "ns", "sha256": None}],
         "tables": [{"group": "g", "rows": rows, "truth": {"total_variation": stated(7.0)}}],
         "by_area": [{"group": "g", "bin": "0-10 %", "rows": rows}, {"group": "other", "bin": "x", "rows": rows}],
@@ -93,9 +97,9 @@ def test_every_table_is_made_between_its_markers(report: dict[str, Any]) -> None
 
 
 def test_tables_state_what_the_report_holds(report: dict[str, Any]) -> None:
-    assert "| `mine` (failed on 1) | 5.00 (4.00 to 7.00) | 6.00 (5.00 to 8.00) | 7.50 | 0 |" in results_page.holes(
-        report
-    )
+    holes = results_page.holes(report).splitlines()
+    assert holes[0] == "| method | hole_l1, % | hole_psnr, dB | sharpness (geometric mean) | known pixels changed |"
+    assert holes[2] == "| `mine` (failed on 1) | 5.00 (4.00 to 7.00) | 6.00 (5.00 to 8.00) | 7.00 (6.00 to 9.00) | 0 |"
     assert "| the photos | - | 7.00 (6.00 to 9.00) |" in results_page.frames(report)
     assert results_page.breakdown("by_area", "hole_psnr")(report).splitlines()[2:] == [
         "| `mine` (failed on 1) | 6.00 |",
@@ -110,6 +114,16 @@ def test_tables_state_what_the_report_holds(report: dict[str, Any]) -> None:
 
 def test_differences_are_less_the_reference(report: dict[str, Any]) -> None:
     assert "| `mine` | -3.00 (-4.00 to -1.00) | - |" in results_page.differences(report)
+    turned = {"method": "mine", "reference": "ns"}
+    report["differences"][0] |= turned
+    assert "| `mine` | 3.00 (1.00 to 4.00) | - |" in results_page.differences(report)
+
+
+def test_what_has_no_interval_says_why(report: dict[str, Any]) -> None:
+    report["differences"][0] |= {"low": None, "high": None}
+    assert "| `mine` | -3.00 (fewer than 10 photos) | - |" in results_page.differences(report)
+    report["tables"][0]["rows"][1]["metrics"]["hole_l1"] |= {"low": None, "high": None}
+    assert "| `ns` | 8.00 (fewer than 10 photos) | 9.00 (8.00 to 11.00) |" in results_page.holes(report)
 
 
 def test_pages_that_ask_for_nothing_known_are_refused(

@@ -77,10 +77,8 @@ def test_failures_are_told_and_the_report_is_there(folder: Path, capsys: pytest.
     (folder / "photos" / "b.png").write_bytes(data[: len(data) // 2])
     assert main([*PLAIN, "--out", "report"]) == 1
     printed = capsys.readouterr()
-    assert [line.split(":")[1] for line in printed.err.splitlines()] == [
-        " telea failed on 1 of 3 cases (first",
-        " ns failed on 1 of 3 cases (first",
-    ]
+    (line,) = printed.err.splitlines()
+    assert line.startswith("inpaintkit: 1 of 3 cases cannot be read (first: cannot read 'b.png'")
     assert "2 (1 failed)" in printed.out
     assert (folder / "report" / "report.html").is_file()
 
@@ -101,7 +99,8 @@ def test_failures_are_told_and_the_report_is_there(folder: Path, capsys: pytest.
         ([*PLAIN, "--methods", "default", "--engine", "tensorflow"], "unknown engine 'tensorflow'"),
         ([*PLAIN, "--masks", "lama_tihck_256"], "lama_thick_256"),
         ([*PLAIN, "--workers", "0"], "--workers"),
-        ([*PLAIN, "--out", "photos"], "not empty"),
+        ([*PLAIN, "--out", "masks"], "not empty"),
+        ([*PLAIN, "--out", "photos/report"], "among the photos"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_line(
@@ -119,7 +118,7 @@ def test_what_makes_no_sense_is_refused_in_one_line(
     ("words", "told"),
     [
         ([*PLAIN, "--images", "gone"], "no such file or folder"),
-        ([*PLAIN, "--size", "original"], "40 x 48 and its mask"),
+        ([*PLAIN, "--size", "original"], "expected 40 x 48, the photo"),
         ([*PLAIN, "--features", "gone.pth"], "no such file"),
     ],
 )
@@ -139,7 +138,7 @@ def test_a_study_is_written_and_its_answers_are_counted(folder: Path, capsys: py
     key = json.loads((folder / "report" / "study-key.json").read_text("utf-8"))
     answers = ["real" if entry["method"] is None else [20, 20] for entry in key["photos"]]  # the hole is in the middle
     filled = sum(answer != "real" for answer in answers)
-    assert 0 < filled <= 3
+    assert 0 < filled < 3
     said = {"schema": key["schema"], "study": key["study"], "judge": "Anna", "answers": answers}
     (folder / "anna.json").write_text(json.dumps(said), encoding="utf-8")
     (folder / "ben.json").write_text(json.dumps({**said, "judge": "Ben", "answers": [[0, 0]] * 3}), encoding="utf-8")
@@ -150,7 +149,22 @@ def test_a_study_is_written_and_its_answers_are_counted(folder: Path, capsys: py
     assert found["real"]["false_alarms"]["count"] == 3 - filled
     assert main(["compare", "--out", "report", "--answers", "anna.json"]) == 0
     printed = capsys.readouterr().out
-    assert "| 100 % (" in printed
+    lines = printed.splitlines()
+    assert lines[0] == "| shown | answers | hits | hits by chance | called filled | sensitivity |"
+    cells = lines[2].strip("| ").split(" | ")
+    assert cells[0] in ("`telea`", "`ns`")
+    # Inside the hole of 16 x 20, or up to 0.8 px beside it, lie 23.7 % of 40 x 40.
+    assert [cell.split(" (")[0] for cell in cells[2:]] == ["100 %", "23.7 %", "100 %", "100 %"]
+    untouched = next(line for line in lines if "untouched photos |" in line).strip("| ").split(" | ")
+    assert untouched[1] == str(3 - filled)
+    assert untouched[2:4] == ["-", "-"]
+    assert untouched[4].startswith("0 % (0 to ")
     assert "1 judge, 3 answers" in printed
+    assert found["reading"] in lines
+    only_filled = [None if answer == "real" else answer for answer in answers]
+    for given, sensitivity in (([[0, 0]] * 3, "0 % (-"), (only_filled, "-")):
+        (folder / "ben.json").write_text(json.dumps({**said, "answers": given}), encoding="utf-8")
+        assert main(["compare", "--out", "report", "--answers", "ben.json"]) == 0
+        assert capsys.readouterr().out.splitlines()[2].strip("| ").split(" | ")[5].startswith(sensitivity)
     assert main(["compare", "--out", "report", "--answers", "gone.json"]) == 1
     assert capsys.readouterr().err.count("\n") == 1

@@ -13,8 +13,8 @@ from PIL import Image
 from skimage import data
 
 from inpaintkit.cli import metrics as verb
-from inpaintkit.evaluation.judges import Judges
 from inpaintkit.evaluation.metrics import METRICS, Metric, measure
+from inpaintkit.evaluation.perceptual import PerceptualWeights
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 
@@ -181,7 +181,7 @@ def test_a_judge_adds_its_columns(run, scene, filled, monkeypatch):
         def __call__(self, truth, filled, hole):
             return {"odd": float("nan") if hole.sum() < 300 else 0.25}
 
-    monkeypatch.setattr(Judges, "opened", lambda self: [Odd()] if self.features == "own" else [])
+    monkeypatch.setattr(PerceptualWeights, "opened", lambda self: [Odd()] if self.features == "own" else [])
     outcome = run("metrics", scene.photo, filled[0], "-m", scene.mask, "--features", "own")
     last = outcome.out.splitlines()[-1]
     assert re.fullmatch(r"oddness \(drawn\) +- +not defined: the photo or the hole is too small", last)

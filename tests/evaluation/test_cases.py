@@ -50,7 +50,7 @@ def test_every_group_has_every_photo(photos: Path, masks: Path) -> None:
     assert [case[0] for case in cases.entries] == [0, 0, 0, 1, 1, 1]
     drawn = dict(draw_set("free_form_256"))
     case = cases[4]
-    assert case.group == "two"
+    assert case.group == "two, resized to 64"
     assert np.array_equal(case.hole, resize_mask(drawn[case.mask_name], 64))
 
 
@@ -101,6 +101,7 @@ def test_photos_with_nothing_missing_are_left_out(photos: Path, masks: Path) -> 
     cases = plan_cases(str(photos), {"holes": str(masks)}, size=48)
     assert [name for name, _ in _pairs(cases)] == ["b.png", "d.png"]
     assert cases.left_out == {"holes": ["a.png", "c.png", "e.png"]}
+    assert len(cases) == 2
     (masks / "1.png").unlink()
     with pytest.raises(DataError, match="nothing to fill"):
         plan_cases(str(photos), {"holes": str(masks)}, size=48)
@@ -121,7 +122,7 @@ def test_sixteen_bit_photos_are_brought_to_eight(photos: Path, masks: Path) -> N
 
 
 def test_without_a_size_masks_must_fit(photos: Path, masks: Path) -> None:
-    with pytest.raises(DataError, match=r"'a\.png' is 60 x 72 and its mask '0\.png' 96 x 96.*--size"):
+    with pytest.raises(DataError, match=r"mask '0\.png' does not fit photo 'a\.png': expected 60 x 72.*--size"):
         plan_cases(str(photos), {"holes": str(masks)}, size=None)
     for file in masks.iterdir():
         Image.open(file).resize((72, 60), Image.Resampling.NEAREST).save(file)
@@ -155,7 +156,7 @@ def test_what_cannot_be_paired_is_told(photos: Path, masks: Path, tmp_path: Path
     with pytest.raises(DataError, match=r"'twice\.tar/a\.png' twice"):
         plan_cases(str(tmp_path / "twice.tar"), {"holes": str(masks)})
     with pytest.raises(DataError, match="holds one photo"):
-        plan_cases(str(photos), {"removal": "removal"}, limit=1)
+        plan_cases(str(photos / "a.png"), {"removal": "removal"})
 
 
 def test_a_damaged_photo_is_told_by_its_name(photos: Path, masks: Path) -> None:
@@ -165,3 +166,49 @@ def test_a_damaged_photo_is_told_by_its_name(photos: Path, masks: Path) -> None:
     with pytest.raises(Exception, match=r"b\.png"):
         _ = cases[1]
     assert cases[2].name == "c.png"
+
+
+def test_a_mask_of_its_photos_shape_is_cropped_with_it(photos: Path, tmp_path: Path) -> None:
+    marked = np.zeros((60, 72), np.uint8)
+    marked[10:20, 40:60] = 255
+    picture = np.repeat(marked[..., None], 3, axis=2)
+    for folder in ("wide", "own"):
+        (tmp_path / folder).mkdir()
+    Image.fromarray(picture).save(tmp_path / "wide" / "p.png")
+    Image.fromarray(marked).save(tmp_path / "own" / "m.png")
+    case = plan_cases(str(tmp_path / "wide"), {"own": str(tmp_path / "own")}, size=60)[0]
+    assert np.array_equal(case.hole, case.truth[..., 0] > 127)
+    Image.fromarray(marked[:, :50]).save(tmp_path / "own" / "m.png")
+    with pytest.raises(DataError, match="expected a square, or 60 x 72"):
+        plan_cases(str(tmp_path / "wide"), {"own": str(tmp_path / "own")}, size=60)
+
+
+def test_a_set_at_another_size_says_so(photos: Path) -> None:
+    assert plan_cases(str(photos), {"boxes_256": "boxes_256"}, size=64).groups[0].name == "boxes_256, resized to 64"
+    assert plan_cases(str(photos), {"boxes_256": "boxes_256"}, size=256).groups[0].name == "boxes_256"
+
+
+def test_a_name_with_two_meanings_is_refused(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "boxes_256").mkdir()
+    with pytest.raises(UsageError, match=r"\./boxes_256"):
+        plan_cases(str(photos), {"boxes_256": "boxes_256"})
+
+
+def test_an_object_does_not_depend_on_how_many_photos_are_compared(photos: Path) -> None:
+    few = plan_cases(str(photos), {"removal": "removal"}, size=64, limit=2)
+    all_of_them = plan_cases(str(photos), {"boxes_256": "boxes_256", "removal": "removal"}, size=64)
+    assert few.count == len(few) == 2
+    for index in range(2):
+        assert np.array_equal(few[index].shown, all_of_them[5 + index].shown)
+
+
+def test_a_tar_and_its_folder_have_one_digest(photos: Path, masks: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "all.tar", "w") as archive:
+        for file in photos.iterdir():
+            archive.add(file, file.name)
+    digests = {
+        plan_cases(source, {"holes": str(masks)}, size=32).images_sha256
+        for source in (str(photos), str(tmp_path / "all.tar"))
+    }
+    assert len(digests) == 1

@@ -21,10 +21,11 @@ from PIL import Image
 from inpaintkit.errors import ModelError, UsageError
 from inpaintkit.evaluation import compare as comparing
 from inpaintkit.evaluation import scoring
-from inpaintkit.evaluation.compare import Settings, compare, failures, protocol_named
-from inpaintkit.evaluation.judges import Judges
+from inpaintkit.evaluation.compare import Settings, compare, failures
 from inpaintkit.evaluation.methods import parse_methods
 from inpaintkit.evaluation.metrics import METRICS, measure
+from inpaintkit.evaluation.perceptual import PerceptualWeights
+from inpaintkit.evaluation.protocols import protocol_named
 from inpaintkit.evaluation.scoring import read_png
 
 FILES = {"report.html", "report.json", "scores.json", "scores.csv", "journal.jsonl", "fills"}
@@ -137,7 +138,7 @@ def test_a_photo_that_cannot_be_read_is_a_failure_of_all(photos: Path, masks: Pa
     whole = (photos / "b.png").read_bytes()
     (photos / "b.png").write_bytes(whole[: len(whole) // 2])
     report = compare(settings_of(photos, masks), tmp_path / "out")
-    assert [len(failures(report)), report["cases"][1]["hole_ratio"]] == [2, None]
+    assert [len(failures(report)), report["cases"][1]["hole_ratio"]] == [1, None]
     assert "b.png" in report["scores"]["ns"][1]["error"]
     assert report["tables"][0]["rows"][0]["photos"] == 4
 
@@ -146,7 +147,7 @@ def test_a_photo_that_cannot_be_read_is_a_failure_of_all(photos: Path, masks: Pa
 def test_changed_known_pixels_are_counted(
     photos: Path, masks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def careless(method: Any) -> Any:
+    def careless(method: Any, **options: Any) -> Any:
         def fill(shown: np.ndarray, hole: np.ndarray) -> np.ndarray:
             changed = shown.copy()
             changed[0, 0] ^= 1
@@ -211,9 +212,33 @@ def test_a_folder_that_holds_something_is_refused(photos: Path, masks: Path, tmp
         compare(given, tmp_path / "mine")
     with pytest.raises(UsageError, match="is a file"):
         compare(given, tmp_path / "mine" / "letter.txt")
+    with pytest.raises(UsageError, match="holds no comparison"):
+        compare(given, tmp_path / "mine", resume=True)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
     compare(given, tmp_path / "out")
     with pytest.raises(UsageError, match="--resume"):
         compare(given, tmp_path / "out")
+
+
+@pytest.mark.usefixtures("in_process")
+def test_what_others_put_among_the_fills_stays(photos: Path, masks: Path, tmp_path: Path) -> None:
+    given = settings_of(photos, masks, rows=5)
+    compare(given, tmp_path / "out")
+    for folder in (tmp_path / "out" / "fills").iterdir():
+        (folder / "notes.txt").write_text("mine")
+    compare(given, tmp_path / "out", resume=True)
+    lines = (tmp_path / "out" / "journal.jsonl").read_text().splitlines()
+    assert sum('"scores"' in line for line in lines) == 5
+    assert len(list((tmp_path / "out" / "fills").glob("*/notes.txt"))) == 5
+
+
+@pytest.mark.usefixtures("in_process")
+def test_the_removal_set_is_named_by_what_it_shows(photos: Path, tmp_path: Path) -> None:
+    digests = []
+    for seed in (0, 0, 1):
+        given = Settings(str(photos), {"objects": "removal"}, tuple(parse_methods("telea")), 64, seed=seed, costs=False)
+        digests.append(compare(given, tmp_path / f"out{len(digests)}")["groups"][0]["sha256"])
+    assert digests[0] == digests[1] != digests[2]
 
 
 @pytest.mark.usefixtures("in_process")
@@ -227,6 +252,18 @@ def test_fills_are_kept_where_they_are_shown(photos: Path, masks: Path, tmp_path
     assert {"study.html", "study-key.json"} <= {path.name for path in (tmp_path / "study").iterdir()}
     spread = [abs(report["scores"]["telea"][i]["hole_l1"] - report["scores"]["ns"][i]["hole_l1"]) for i in range(5)]
     assert f"{int(np.argmax(spread)):06d}" in {path.name for path in (tmp_path / "two" / "fills").iterdir()}
+
+
+@pytest.mark.usefixtures("in_process")
+def test_pictures_that_are_gone_are_filled_again(photos: Path, masks: Path, tmp_path: Path) -> None:
+    given = settings_of(photos, masks, rows=3, study=True)
+    compare(given, tmp_path / "out")
+    pages = {name: (tmp_path / "out" / name).read_bytes() for name in ("study.html", "scores.json")}
+    shutil.rmtree(tmp_path / "out" / "fills" / "000001")
+    (tmp_path / "out" / "fills" / "000002" / "0.png").write_bytes(b"cut")
+    compare(given, tmp_path / "out", resume=True)
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in pages} == pages
+    assert read_png(tmp_path / "out" / "fills" / "000002" / "0.png") is not None
 
 
 @pytest.mark.usefixtures("in_process")
@@ -251,12 +288,15 @@ def test_the_article_protocol_has_two_rows_of_masks(photos: Path, tmp_path: Path
 
 
 @pytest.mark.usefixtures("in_process")
-def test_networks_that_judge_have_columns(photos: Path, masks: Path, tmp_path: Path) -> None:
-    report = compare(settings_of(photos, masks, "telea", judges=Judges(features="own"), limit=2), tmp_path / "out")
+def test_networks_that_measure_have_columns(photos: Path, masks: Path, tmp_path: Path) -> None:
+    report = compare(
+        settings_of(photos, masks, "telea", perceptual=PerceptualWeights(features="own"), limit=2), tmp_path / "out"
+    )
     names = [metric["name"] for metric in report["metrics"]]
     assert names[-2:] == ["feature_distance", "texture"]
     assert "VGG19" in report["metrics"][-2]["label"]
     assert report["scores"]["telea"][1]["feature_distance"] > 0
+    assert report["headline"][-1] == "feature_distance"
     assert {each["metric"] for each in report["absent"]} == {"LPIPS", "FID, KID"}
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inpaintkit.errors import ModelError
+from inpaintkit.errors import DataError, ModelError
 from inpaintkit.evaluation import cost
 from inpaintkit.evaluation.cost import measure_costs
-from inpaintkit.evaluation.methods import Method, file_sha256
+from inpaintkit.evaluation.methods import Method, weights_sha256
 from inpaintkit.weights import bundled
 
 TELEA = Method("telea", "telea", "engine", "classical")
@@ -99,7 +99,7 @@ def test_a_networks_numbers_are_those_of_its_card_at_the_photos_size():
 def test_a_method_that_cannot_be_opened_has_an_error_and_the_others_go_on(tmp_path):
     file = tmp_path / "damaged.onnx"
     file.write_bytes(b"no graph at all")
-    damaged = Method("mine", str(file), "engine", "onnx", "onnx", file_sha256(file))
+    damaged = Method("mine", str(file), "engine", "onnx", "onnx", weights_sha256(file))
     broken, good = measure_costs([damaged, TELEA], cases_of((24, 24)), threads=1)
     assert f"model '{file}' is not a readable ONNX file" in broken["error"]
     assert "\n" not in broken["error"]
@@ -257,6 +257,53 @@ def test_twenty_photos_at_most_evenly_over_all():
     assert len(set(chosen)) == 20
     assert (chosen[0], chosen[-1]) == (0, 253)
     assert {b - a for a, b in pairwise(chosen)} == {13, 14}
+
+
+class FromDisk:
+    """Cases that are read one by one, some of which cannot be; what was asked for is in `read`."""
+
+    def __init__(self, count: int, *, broken: set[int]) -> None:
+        self.count, self.broken, self.read = count, broken, []
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Case:
+        self.read.append(index)
+        if index in self.broken:
+            raise DataError("photo 'p.png' cannot be read")
+        return cases_of((16, 16))[0]
+
+
+def test_cases_that_cannot_be_read_are_left_out_and_no_other_is_read():
+    cases = FromDisk(254, broken={0, 253})
+    (row,) = measure_costs([TELEA], cases, threads=1)
+    assert (row["error"], row["photos"]) == (None, 18)
+    assert cases.read == cost._spread(254)
+
+
+def test_without_a_photo_that_can_be_read_there_is_an_error(monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", None)
+    (row,) = measure_costs([TELEA], FromDisk(3, broken={0, 1, 2}))
+    assert row["error"] == "there are no photos to measure on: none can be read"
+
+
+def test_why_a_network_is_not_counted_is_in_its_row(tmp_path):
+    """A quantised product: its file is no network that fills, and is counted all the same."""
+    onnx = pytest.importorskip("onnx")
+    node = onnx.helper.make_node("QGemm", ["x", "s", "z", "w", "s", "z"], ["y"], domain="com.microsoft")
+    value = onnx.helper.make_tensor_value_info
+    constants = [
+        onnx.numpy_helper.from_array(array, name)
+        for name, array in (("w", np.ones((3, 5), np.int8)), ("s", np.ones(1, np.float32)), ("z", np.zeros(1, np.int8)))
+    ]
+    given, result = value("x", onnx.TensorProto.INT8, (2, 3)), value("y", onnx.TensorProto.INT8, None)
+    graph = onnx.helper.make_graph([node], "g", [given], [result], constants)
+    domains = [onnx.helper.make_opsetid("", 20), onnx.helper.make_opsetid("com.microsoft", 1)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=domains), tmp_path / "q.onnx")
+    found = cost._counted(Method("q", str(tmp_path / "q.onnx"), "engine", "onnx"), pairs((8, 8), (8, 16)))
+    assert (found["parameters"], found["macs"]) == (15, None)
+    assert found["uncounted"].endswith("what the operation com.microsoft.QGemm computes is not known here")
 
 
 def test_without_photos_there_is_an_error_and_no_process(monkeypatch):

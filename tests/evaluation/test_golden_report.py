@@ -76,7 +76,7 @@ def comparable(report: dict[str, Any]) -> Any:
     kept = {key: value for key, value in report.items() if key not in UNSTABLE}
     kept["images"] = {**kept["images"], "sha256": None}  # of PNG files, which encoders compress differently
     kept["groups"] = [
-        {**group, "sha256": group["sha256"] if group["name"] == "centre" else None} for group in kept["groups"]
+        {**group, "sha256": group["sha256"] if group["name"].startswith("centre") else None} for group in kept["groups"]
     ]
     kept["methods"] = [{**method, "sha256": None} for method in kept["methods"]]
     return json.loads(json.dumps(kept))

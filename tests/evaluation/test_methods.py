@@ -111,3 +111,21 @@ def test_weights_that_changed_meanwhile_are_not_used(tmp_path: Path) -> None:
     file.write_bytes(CATALOGUE["glcic"].onnx.read_bytes())
     with pytest.raises(InpaintError, match="changed"):
         open_method(method)
+
+
+def test_weights_outside_the_file_count(tmp_path: Path) -> None:
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    weight = numpy_helper.from_array(np.arange(400, dtype=np.float32), "w")
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [400])
+    graph = helper.make_graph([helper.make_node("Identity", ["w"], ["y"])], "g", [], [output], [weight])
+    file = tmp_path / "net.onnx"
+    onnx.save(helper.make_model(graph), file, save_as_external_data=True, location="net.onnx.data", size_threshold=0)
+    assert (tmp_path / "net.onnx.data").stat().st_size == 1600
+    (before,) = parse_methods(str(file))
+    (tmp_path / "net.onnx.data").write_bytes(bytes(1600))
+    (after,) = parse_methods(str(file))
+    assert before.sha256 != after.sha256
+    with pytest.raises(InpaintError, match="changed"):
+        open_method(before)

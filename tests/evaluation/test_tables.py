@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 
 from inpaintkit.evaluation.metrics import METRICS
-from inpaintkit.evaluation.statistics import Bootstrap
+from inpaintkit.evaluation.statistics import Bootstrap, rounded
 from inpaintkit.evaluation.tables import (
     as_json,
     costs_csv,
-    disagreement,
     markdown_table,
-    rounded,
     scores_csv,
     shown_interval,
     summary_tables,
@@ -52,15 +50,42 @@ def test_means_are_over_the_photos_of_a_group() -> None:
     assert a["metrics"]["hole_l1"]["median"] == 2.0
     assert b["metrics"]["hole_l1"]["mean"] == 4.0
     assert b["metrics"]["hole_l1"]["photos"] == 2
-    assert 1.0 <= a["metrics"]["hole_l1"]["low"] < 3.0 < a["metrics"]["hole_l1"]["high"] <= 6.0
+    assert (a["metrics"]["hole_l1"]["low"], a["metrics"]["hole_l1"]["high"]) == (None, None)  # of three photos
+
+
+MANY = [1.0, 2.0, 6.0, 3.5] * 3
+
+
+def many(**values: list[float | None]) -> list[dict[str, object]]:
+    """Scores of one method on twelve photos."""
+    return [dict(zip(values, row, strict=True)) | {"known_changed": 0} for row in zip(*values.values(), strict=True)]
 
 
 def test_intervals_are_those_of_the_bootstrap() -> None:
-    (row, _), _ = (table["rows"] for table in summary_tables(CASES, TWO, SHOWN)["tables"])
-    (expected,) = Bootstrap(3).intervals(np.array([[1.0], [2.0], [6.0]]))
+    scored = {"a": many(hole_l1=MANY)}
+    (table,) = summary_tables([case("one")] * 12, scored, SHOWN[:1])["tables"]
+    (expected,) = Bootstrap(12).intervals(np.array(MANY)[:, None])
     assert expected is not None
-    assert row["metrics"]["hole_l1"]["low"] == rounded(expected.low)
-    assert row["metrics"]["hole_l1"]["high"] == rounded(expected.high)
+    assert expected.low is not None
+    assert expected.high is not None
+    stated = table["rows"][0]["metrics"]["hole_l1"]
+    assert (stated["low"], stated["high"]) == (rounded(expected.low), rounded(expected.high))
+
+
+def test_sharpness_is_averaged_in_logarithms() -> None:
+    """One nearly flat photo of twelve, on which a fill has 400 times its detail, does not decide."""
+    ratios: list[float | None] = [0.5, 0.125] * 5 + [0.25, 400.0]
+    (table,) = summary_tables([case("one")] * 12, {"a": many(sharpness=ratios)}, SHOWN[1:])["tables"]
+    stated = table["rows"][0]["metrics"]["sharpness"]
+    assert stated["mean"] == pytest.approx(math.exp(sum(math.log(each) for each in ratios if each) / 12))
+    assert stated["median"] == 0.375
+    (logs,) = Bootstrap(12).intervals(np.log(np.array(ratios, float))[:, None])
+    assert logs is not None
+    assert logs.low is not None
+    assert stated["low"] == pytest.approx(math.exp(logs.low))
+    assert 0 < stated["low"] < stated["mean"] < stated["high"]
+    flat = summary_tables([case("one")] * 3, {"a": many(sharpness=[1.0, 0.0, 1.0])}, SHOWN[1:])["tables"][0]
+    assert flat["rows"][0]["metrics"]["sharpness"]["mean"] == pytest.approx(0.1)  # the flat fill counts as 0.001
 
 
 def test_breakdowns_hold_the_photos_of_their_bin() -> None:
@@ -78,8 +103,39 @@ def test_differences_are_over_the_photos_that_both_have() -> None:
     first = differences[0]
     assert (first["group"], first["metric"], first["method"], first["reference"]) == ("one", "hole_l1", "b", "a")
     assert first["mean"] == pytest.approx((3.0 - 1.0 + 5.0 - 6.0) / 2)
-    assert first["photos"] == 2
+    assert (first["photos"], first["low"], first["high"]) == (2, None, None)
     assert len(differences) == 4  # two groups, two metrics, one pair
+
+
+def test_differences_of_what_has_a_goal_are_those_of_the_distances_to_it() -> None:
+    """The method that is nearer has the smaller number: a half is as far from 1 as twice, 5 as far from 4 as 3."""
+    cases = [case("one") | {"truth": {"total_variation": own}} for own in (4.0, 4.0, None)]
+    scored = {
+        "a": many(hole_l1=[1.0, 1.0, 1.0], sharpness=[0.5, 2.0, None], total_variation=[3.0, 7.0, 1.0]),
+        "b": many(hole_l1=[2.0, 3.0, 4.0], sharpness=[2.0, 0.0, 1.0], total_variation=[5.0, 4.0, 1.0]),
+    }
+    metrics = [METRICS[name] for name in ("hole_l1", "hole_psnr", "sharpness", "total_variation")]
+    found = {each["metric"]: each for each in summary_tables(cases, scored, metrics)["differences"]}
+    assert {name: each["of"] for name, each in found.items()} == {
+        "hole_l1": "value",
+        "sharpness": "distance to 1",
+        "total_variation": "distance to the photo's own",
+    }
+    assert found["hole_l1"]["mean"] == 2.0
+    assert found["sharpness"]["mean"] == pytest.approx((0 + math.log(1000) - math.log(2)) / 2)
+    assert found["sharpness"]["photos"] == 2
+    assert found["total_variation"]["mean"] == (0 - 3) / 2
+    assert found["total_variation"]["photos"] == 2  # of the third the photo's own value is not known
+
+
+def test_pairing_takes_out_what_the_photos_share() -> None:
+    easy, noise = np.random.default_rng(1).standard_normal((2, 80))
+    ours, theirs = (easy * 10 + 30 + 0.5 + noise / 10).tolist(), (easy * 10 + 30).tolist()
+    tables = summary_tables([case("one")] * 80, {"a": many(hole_l1=theirs), "b": many(hole_l1=ours)}, SHOWN[:1])
+    (difference,) = tables["differences"]
+    assert 0.4 < difference["low"] < 0.5 < difference["high"] < 0.6
+    alone = tables["tables"][0]["rows"][0]["metrics"]["hole_l1"]
+    assert alone["high"] - alone["low"] > 3
 
 
 def test_what_nobody_measured_is_no_number() -> None:
@@ -102,18 +158,10 @@ def test_a_method_that_failed_everywhere_has_a_row() -> None:
     assert set(table["rows"][0]["metrics"].values()) == {None}
 
 
-def test_disagreement_is_the_spread_of_the_methods() -> None:
-    assert disagreement([*scores(1.0, 4.5, None, 2.0)]) == 3.5
-    assert disagreement(scores(1.0, None)) is None
-    assert disagreement(scores(2.5)) == 2.5  # of one method alone its own
-    assert disagreement(scores(None)) is None
-
-
-def test_numbers_have_the_digits_that_machines_agree_on() -> None:
-    assert rounded(1 / 3) == 0.3333333333
-    assert rounded(math.pi * 1e6) == 3141592.654
+def test_an_interval_is_shown_or_why_there_is_none() -> None:
     assert shown_interval({"mean": 7.456, "low": 7.0, "high": 7.9}) == "7.46 (7.00 to 7.90)"
     assert shown_interval({"mean": 0.1234, "low": 0.1, "high": 0.2}) == "0.123 (0.100 to 0.200)"
+    assert shown_interval({"mean": 7.456, "low": None, "high": None}) == "7.46 (fewer than 10 photos)"
     assert shown_interval(None) == "-"
 
 

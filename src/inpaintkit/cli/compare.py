@@ -29,8 +29,15 @@ def command(**given: Any) -> int:
     from ..evaluation.compare import compare, failures
 
     settings = _settings(order)
-    with ProgressBar("comparing", wanted=not (order.quiet or order.as_json)) as bar:
-        report = compare(settings, order.out, resume=order.resume, progress=bar)
+    try:
+        with ProgressBar("comparing", wanted=not (order.quiet or order.as_json)) as bar:
+            report = compare(settings, order.out, resume=order.resume, progress=bar)
+    except KeyboardInterrupt:
+        if (order.out / "journal.jsonl").is_file():
+            typer.echo(
+                "inpaintkit: what is measured so far is kept: go on with the same command and --resume", err=True
+            )
+        raise
     _print(report, order)
     wrong = failures(report)
     for line in wrong:
@@ -44,9 +51,10 @@ command.__signature__ = inspect.signature(Given)  # type: ignore[attr-defined]  
 def _settings(order: Given) -> Any:
     """What the comparison is made of. Raises UsageError."""
     from ..evaluation.cases import named_groups
-    from ..evaluation.compare import Settings, protocol_named
-    from ..evaluation.judges import Judges
+    from ..evaluation.compare import Settings
     from ..evaluation.methods import parse_methods
+    from ..evaluation.perceptual import PerceptualWeights
+    from ..evaluation.protocols import protocol_named
 
     chosen = None if order.protocol is None else protocol_named(order.protocol)
     if chosen is not None and chosen.size is not None and order.size is not None:
@@ -59,7 +67,7 @@ def _settings(order: Given) -> Any:
         protocol=chosen,
         limit=order.limit,
         seed=order.seed,
-        judges=Judges(order.features, order.lpips, order.inception),
+        perceptual=PerceptualWeights(order.features, order.lpips, order.inception),
         workers=order.workers,
         costs=order.costs,
         rows=order.rows,
@@ -104,13 +112,14 @@ def _count_answers(out: Path, answers: str, as_json: bool) -> int:
 
 
 def _verdict(found: dict[str, Any]) -> list[str]:
-    """A table of what the judges found, and what the numbers are shares of."""
-    lines = ["| shown | answers | found | elsewhere | taken for real |", "| --- | --- | --- | --- | --- |"]
+    """A table of what the judges found, what the numbers are, and how they are read."""
+    heads = ("shown", "answers", "hits", "hits by chance", "called filled", "sensitivity")
+    lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
     for label, of in found["methods"].items():
-        cells = [_share(of[name]) for name in ("hits", "elsewhere", "misses")]
-        lines.append(f"| `{label}` | {of['answers']} | {' | '.join(cells)} |")
+        cells = [_share(of["hits"]), f"{100 * of['hits_by_chance']:.1f} %", _share(of["called_filled"])]
+        lines.append(f"| `{label}` | {of['answers']} | {' | '.join(cells)} | {_share(of['sensitivity'])} |")
     real = found["real"]
-    lines.append(f"| untouched photos | {real['answers']} | {_share(real['false_alarms'])} | - | - |")
+    lines.append(f"| untouched photos | {real['answers']} | - | - | {_share(real['false_alarms'])} | - |")
     judges = len(found["judges"])
     of_judges = f"{judges} judge{'s' if judges > 1 else ''}, {found['answers']} answers"
     told = f"{of_judges}, {found['unanswered']} photos unanswered"
@@ -118,11 +127,15 @@ def _verdict(found: dict[str, Any]) -> list[str]:
         *lines,
         "",
         f"{told}; {found['tolerance']}",
-        "found in an untouched photo: a false alarm; Wilson 95 % intervals",
+        "hits by chance: what the same clicks would hit at random places",
+        "sensitivity: called filled, less the same of untouched photos; in brackets 95 % intervals",
+        found["reading"],
     ]
 
 
-def _share(of: dict[str, Any]) -> str:
-    if of["share"] is None:
+def _share(of: dict[str, Any] | None) -> str:
+    """A share, or a difference of two, with its interval in percent; "-" without answers."""
+    value = None if of is None else of.get("difference", of.get("share"))
+    if of is None or value is None:
         return "-"
-    return f"{100 * of['share']:.0f} % ({100 * of['low']:.0f} to {100 * of['high']:.0f})"
+    return f"{100 * value:.0f} % ({100 * of['low']:.0f} to {100 * of['high']:.0f})"

@@ -21,8 +21,6 @@ Facts = dict[str, Any]
 UNDEFINED = {"sharpness": "the photo is flat in the hole", "ms_ssim": "a side has 160 pixels or less"}
 """Why a metric has no value for some photos."""
 
-DIRECTIONS = {"lower": "lower is better", "higher": "higher is better", "one": "1 is right"}
-
 
 def command(
     truth: Annotated[Path, typer.Argument(help="The photo as it was.", show_default=False)],
@@ -79,7 +77,7 @@ def _read(truth: Path, filled: Path, mask: str | None) -> _Pair:
 
     from ..evaluation.metrics import known_changed
     from ..masks.sources import find_mask
-    from ..photo import read_photo
+    from ..photo import in_8_bits, read_photo
 
     first, second = read_photo(truth), read_photo(filled)
     if first.size != second.size:
@@ -102,9 +100,9 @@ def _read(truth: Path, filled: Path, mask: str | None) -> _Pair:
                 "image"
             )
         same = first.bits == second.bits
-        pixels = (first.pixels, second.pixels) if same else (_in_8_bits(first), _in_8_bits(second))
+        pixels = (first.pixels, second.pixels) if same else (in_8_bits(first.pixels), in_8_bits(second.pixels))
         changed = known_changed(*pixels, hole)
-    return _Pair(_in_8_bits(first), _in_8_bits(second), hole, changed, tuple(notes))
+    return _Pair(in_8_bits(first.pixels), in_8_bits(second.pixels), hole, changed, tuple(notes))
 
 
 def _notes(name: str, photo: "Photo") -> list[str]:
@@ -115,12 +113,6 @@ def _notes(name: str, photo: "Photo") -> list[str]:
     if photo.alpha is not None:
         found.append(f"'{name}' has an alpha channel, which is not looked at")
     return found
-
-
-def _in_8_bits(photo: "Photo") -> "np.ndarray":
-    import numpy as np
-
-    return photo.pixels if photo.bits == 8 else np.rint(photo.pixels / 257).astype(np.uint8)
 
 
 def _measure(pair: _Pair, features: str | None, lpips: str | None) -> Facts:
@@ -135,11 +127,11 @@ def _measure(pair: _Pair, features: str | None, lpips: str | None) -> Facts:
         pair.truth, pair.truth, pair.hole, [name for name, metric in metrics.items() if metric.better == "truth"]
     )
     if features is not None or lpips is not None:
-        from ..evaluation.judges import Judges
+        from ..evaluation.perceptual import PerceptualWeights
 
-        for judge in Judges(features=features, lpips=lpips).opened():
-            values |= judge(pair.truth, pair.filled, pair.hole)
-            metrics |= {metric.name: metric for metric in judge.metrics}
+        for each in PerceptualWeights(features=features, lpips=lpips).opened():
+            values |= each(pair.truth, pair.filled, pair.hole)
+            metrics |= {metric.name: metric for metric in each.metrics}
     depth = hole_depth(pair.hole)
     return {
         "height": pair.hole.shape[0],
@@ -196,8 +188,10 @@ def _rounded(value: float, unit: str) -> str:
 
 def _reading(name: str, each: Facts) -> str:
     """How to read a value."""
+    from ..evaluation.metrics import DIRECTIONS
+
     if each["value"] is None:
         return f"not defined: {UNDEFINED.get(name, 'the photo or the hole is too small')}"
     if each["better"] == "truth":
         return f"the photo's own: {_rounded(each['truth'], each['unit'])} {each['unit']}"
-    return DIRECTIONS[each["better"]]
+    return DIRECTIONS[each["better"]][1]

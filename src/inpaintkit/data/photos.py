@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from ..errors import DataError, PhotoError
-from ..photo import decode_photo
+from ..photo import decode_photo, in_8_bits
 
 SUFFIXES = frozenset({".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -115,8 +115,7 @@ def _read_patiently(file: PhotoFile) -> bytes:
 
 
 def _decode(data: bytes, name: str) -> np.ndarray:
-    pixels = decode_photo(data, source=name).pixels
-    return pixels if pixels.dtype == np.uint8 else cv2.convertScaleAbs(pixels, alpha=255 / 65535)
+    return in_8_bits(decode_photo(data, source=name).pixels)
 
 
 def _shrink(photo: np.ndarray, short_side: int | None) -> np.ndarray:
@@ -182,7 +181,7 @@ def _files_in(path: Path) -> list[PhotoFile]:
         found = sorted(photos, key=lambda p: p.relative_to(path).as_posix())  # the same order on every system
         if not found and any(path.glob("*.tar")):
             raise DataError(f"{path}: holds tar shards but no photos; name the shards, as in '{path / '*.tar'}'")
-        return [PhotoFile(str(p.relative_to(path)), p) for p in found]
+        return [PhotoFile(p.relative_to(path).as_posix(), p) for p in found]
     if not path.is_file():
         raise DataError(f"{path}: no such file or folder; give a folder of photos, a file list or tar shards")
     if path.suffix == ".tar":

@@ -1,8 +1,8 @@
 """Photos x masks: which photo is filled with which hole, fixed by names alone, and how both come to one size."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -17,21 +17,23 @@ from ..data.photos import PhotoFile, open_photos
 from ..errors import DataError, InpaintError, MaskError, UsageError
 from ..masks import as_mask, decode_mask
 from ..masks.benchmark import MASK_SETS, draw_set
-from ..photo import decode_photo, encoded_size
+from ..photo import decode_photo, encoded_size, in_8_bits
 from .removal import removal_case
 
 Pixels = NDArray[np.uint8]
 Hole = NDArray[np.bool_]
+Shape = tuple[int, int]
 
 PAIRING = (
     "photos and masks are each sorted by name; photo i is filled with mask i mod (number of masks); short side of the "
-    "photo to the size by Pillow's Lanczos filter, centre crop; masks to the size by nearest neighbour"
+    "photo to the size by Pillow's Lanczos filter, centre crop; masks to the size by nearest neighbour, those of their "
+    "photo's own shape cropped with it"
 )
 PAIRING_AS_THEY_ARE = (
     "photos and masks are each sorted by name; photo i is filled with mask i mod (number of masks); nothing is resized"
 )
 REMOVAL = "removal"
-"""The group whose photos have an object pasted on them; see `removal.py`."""
+"""The masks whose photos have an object pasted on them; see `removal.py`."""
 
 DONORS = 4
 """Other photos that an object may be cut out of."""
@@ -71,18 +73,19 @@ class Cases:
     """All cases of a comparison, in the order of the report: group after group, photos sorted by name.
 
     Small enough to be sent to worker processes; a case is read and brought to size when it is asked for. `size` None
-    leaves photos and masks as they are.
+    leaves photos and masks as they are. Of `photos` the first `count` are filled; objects are cut out of all.
     """
 
     photos: list[PhotoFile]
     groups: list[Group]
     size: int | None
     seed: int = 0
+    count: int = 0
     entries: list[tuple[int, int, int]] = field(default_factory=list)
     """Number of the group, of the photo and of the mask in its group."""
 
     left_out: dict[str, list[str]] = field(default_factory=dict)
-    """By group: photos whose mask is empty at this size."""
+    """By group: photos of which nothing is missing at this size."""
 
     images_sha256: str = ""
 
@@ -90,48 +93,50 @@ class Cases:
         return len(self.entries)
 
     def __getitem__(self, index: int) -> Case:
-        """Case `index`, read from disk. Raises DataError."""
+        """Case `index`, read from disk. Raises DataError and PhotoError."""
+        if not 0 <= index < len(self.entries):
+            raise IndexError(index)
         group_number, photo_number, mask_number = self.entries[index]
         group = self.groups[group_number]
-        truth = self._truth(photo_number)
         name = self.photos[photo_number].name
+        truth, shape = self._truth(photo_number)
         if not len(group):
             rng = np.random.default_rng([self.seed, photo_number])
             shown, hole = removal_case(truth, self._donors(photo_number), rng)
             return Case(index, group.name, name, f"object {photo_number}", truth, shown, hole)
-        mask_name, hole = self._mask(group_number, mask_number)
-        if hole.shape != truth.shape[:2]:
-            raise DataError(
-                f"photo '{name}' is {truth.shape[0]} x {truth.shape[1]} and its mask '{mask_name}' {hole.shape[0]} x "
-                f"{hole.shape[1]}: give masks of the photos' size, or --size to bring both to one"
-            )
+        mask_name, mask = self._mask(group_number, mask_number)
+        with _naming(name, mask_name):
+            hole = fit_hole(mask, shape, self.size)
         return Case(index, group.name, name, mask_name, truth, truth, hole)
 
     def names(self, index: int) -> tuple[str, str, str]:
         """Group, photo and mask of a case, without reading a file."""
         group_number, photo_number, mask_number = self.entries[index]
-        group = self.groups[group_number]
+        group, photo = self.groups[group_number], self.photos[photo_number].name
         if not len(group):
-            return group.name, self.photos[photo_number].name, f"object {photo_number}"
-        return group.name, self.photos[photo_number].name, self._mask_name(group, mask_number)
+            return group.name, photo, f"object {photo_number}"
+        return group.name, photo, self._mask_name(group, mask_number)
+
+    def is_removal(self, index: int) -> bool:
+        """Whether the case shows an object that its truth lacks."""
+        return not len(self.groups[self.entries[index][0]])
 
     def _mask_name(self, group: Group, number: int) -> str:
         return group.files[number].name if group.files else self._drawn[group.name][number][0]
 
-    def _truth(self, number: int) -> Pixels:
+    def _truth(self, number: int) -> tuple[Pixels, Shape]:
+        """A photo at the size, and its own height and width."""
         file = self.photos[number]
-        try:
-            pixels = _eight_bits(decode_photo(file.read(), source=file.name).pixels)
-        except OSError as error:
-            raise DataError(f"photo '{file.name}' cannot be read ({error.strerror or error})") from error
-        return pixels if self.size is None else crop_photo(pixels, self.size)
+        pixels = in_8_bits(decode_photo(_read(file), source=file.name).pixels)
+        shape = (pixels.shape[0], pixels.shape[1])
+        return (pixels if self.size is None else crop_photo(pixels, self.size)), shape
 
     def _donors(self, number: int) -> list[Pixels]:
         """The next photos that can be read, which an object may be cut out of. Raises DataError where there is none."""
         donors: list[Pixels] = []
         for step in range(1, len(self.photos)):
             with suppress(InpaintError):
-                donors.append(self._truth((number + step) % len(self.photos)))
+                donors.append(self._truth((number + step) % len(self.photos))[0])
             if len(donors) == DONORS:
                 break
         if not donors:
@@ -141,13 +146,12 @@ class Cases:
         return donors
 
     def _mask(self, group_number: int, number: int) -> tuple[str, Hole]:
+        """A mask's name, and the mask as it is."""
         group = self.groups[group_number]
-        if group.files:
-            file = group.files[number]
-            name, mask = file.name, as_mask(decode_mask(file.read(), source=file.name))
-        else:
-            name, mask = self._drawn[group.name][number]
-        return name, mask if self.size is None else resize_mask(mask, self.size)
+        if not group.files:
+            return self._drawn[group.name][number]
+        file = group.files[number]
+        return file.name, as_mask(decode_mask(_read(file), source=file.name))
 
     @cached_property
     def _drawn(self) -> dict[str, list[tuple[str, Hole]]]:
@@ -173,34 +177,60 @@ def plan_cases(
     these, to the name of a fixed set (`MASK_SETS`), or to "removal". Every photo stands once in each group. `limit`
     takes the first photos. `reading` is told the share of the photos that are read: all are hashed.
 
-    Raises DataError for a source without photos or masks, for names that stand twice, and where a photo and its mask
-    differ in size and `size` is None.
+    Raises DataError for a source without photos or masks, for names that stand twice, and for masks that do not fit
+    their photos.
     """
-    photos = _sorted_by_name(open_photos(images).files, images)[:limit]
-    groups = [_group(name, source) for name, source in masks.items()]
+    photos = _sorted_by_name(open_photos(images).files, images)
+    groups = [_group(name, source, size) for name, source in masks.items()]
+    count = len(photos) if limit is None else min(limit, len(photos))
     if any(not len(group) for group in groups) and len(photos) < 2:
         raise DataError(f"'{images}' holds one photo, expected two or more: removal cuts its objects out of the others")
-    cases = Cases(photos, groups, size, seed)
-    sizes: list[tuple[int, int]] | None = [] if size is None else None
-    cases.images_sha256 = _digest(photos, sizes, reading)
+    cases = Cases(photos, groups, size, seed, count)
+    cases.images_sha256, shapes = _digest(photos[:count], reading, shapes=True)
     for group_number, group in enumerate(groups):
-        usable, shapes = _usable_masks(cases, group_number, group)
-        left_out = cases.left_out.setdefault(group.name, [])
-        for photo_number, photo in enumerate(photos):
-            mask_number = photo_number % max(1, len(group))
-            if not usable[mask_number]:
-                left_out.append(photo.name)
-                continue
-            if sizes is not None and len(group) and sizes[photo_number] != shapes[mask_number]:
-                raise DataError(
-                    f"photo '{photo.name}' is {_by(sizes[photo_number])} and its mask "
-                    f"'{cases._mask_name(group, mask_number)}' {_by(shapes[mask_number])}: give masks of the photos' "
-                    "size, or --size to bring both to one"
-                )
-            cases.entries.append((group_number, photo_number, mask_number))
+        _pair(cases, group_number, group, shapes)
     if not cases.entries:
-        raise DataError(f"the masks '{', '.join(masks)}' are empty at this size: there is nothing to fill")
+        raise DataError(
+            f"under the masks '{', '.join(masks.values())}' nothing of any photo is missing at this size, so there is "
+            "nothing to fill: give other masks"
+        )
     return cases
+
+
+def _pair(cases: Cases, group_number: int, group: Group, shapes: Sequence[Shape | None]) -> None:
+    """The entries of one group. Raises DataError for a mask that cannot be read or does not fit."""
+    left_out = cases.left_out.setdefault(group.name, [])
+    of_squares: dict[int, bool] = {}
+    for photo_number, shape in enumerate(shapes):
+        mask_number = photo_number % max(1, len(group))
+        if len(group) and not _has_hole(cases, group_number, (photo_number, mask_number), shape, of_squares):
+            left_out.append(cases.photos[photo_number].name)
+        else:
+            cases.entries.append((group_number, photo_number, mask_number))
+
+
+def _has_hole(
+    cases: Cases, group_number: int, pair: tuple[int, int], shape: Shape | None, of_squares: dict[int, bool]
+) -> bool:
+    """Whether a mask hides anything of its photo at the size. Square masks do or do not, whatever the photo's shape."""
+    photo_number, mask_number = pair
+    if mask_number in of_squares:
+        return of_squares[mask_number]
+    if shape is None:  # the photo cannot be read, which is told when its turn comes
+        return True
+    name, mask = _readable(cases, group_number, mask_number)
+    with _naming(cases.photos[photo_number].name, name):
+        found = bool(fit_hole(mask, shape, cases.size).any())
+    if cases.size is not None and mask.shape[0] == mask.shape[1]:
+        of_squares[mask_number] = found
+    return found
+
+
+def _readable(cases: Cases, group_number: int, number: int) -> tuple[str, Hole]:
+    try:
+        return cases._mask(group_number, number)
+    except InpaintError as error:
+        raise MaskError(f"masks '{cases.groups[group_number].name}': {error}") from error
 
 
 def named_groups(sources: Sequence[str]) -> dict[str, str]:
@@ -216,12 +246,19 @@ def named_groups(sources: Sequence[str]) -> dict[str, str]:
     return {source if short.count(name) > 1 else name: source for name, source in zip(short, sources, strict=True)}
 
 
-def _group(name: str, source: str) -> Group:
-    """The masks that a fixed set's name or a path stands for. Raises DataError."""
+def _group(name: str, source: str, size: int | None) -> Group:
+    """The masks that a fixed set's name or a path stands for. Raises DataError and UsageError."""
+    if source in (REMOVAL, *MASK_SETS) and Path(source).exists():
+        raise UsageError(
+            f"masks '{source}' are a fixed set, and something here has that name too: write ./{source} for the latter, "
+            "or give it another name"
+        )
     if source == REMOVAL:
         return Group(name)
     if source in MASK_SETS:
-        return Group(name, set_name=source, sha256=MASK_SETS[source].sha256)
+        known = MASK_SETS[source]
+        resized = f"{name}, resized to {size}" if size not in (None, known.size) else name
+        return Group(resized, set_name=source, sha256=known.sha256)
     try:
         files = _sorted_by_name(open_photos(source).files, source)
     except DataError as error:
@@ -231,7 +268,7 @@ def _group(name: str, source: str) -> Group:
             f"masks '{source}' are neither a folder or tar nor a fixed set: valid sets are {', '.join(MASK_SETS)}, "
             f"and {REMOVAL}"
         ) from error
-    return Group(name, tuple(files), sha256=_digest(files, None, None))
+    return Group(name, tuple(files), sha256=_digest(files, None)[0])
 
 
 def _sorted_by_name(files: Sequence[PhotoFile], source: str) -> list[PhotoFile]:
@@ -244,46 +281,42 @@ def _sorted_by_name(files: Sequence[PhotoFile], source: str) -> list[PhotoFile]:
 
 
 def _digest(
-    files: Sequence[PhotoFile], sizes: list[tuple[int, int]] | None, told: Callable[[float], object] | None
-) -> str:
-    """SHA-256 over names and contents in order; `sizes` is given the pictures' heights and widths. Raises DataError."""
+    files: Sequence[PhotoFile], told: Callable[[float], object] | None, *, shapes: bool = False
+) -> tuple[str, list[Shape | None]]:
+    """SHA-256 over names and contents in order, and with `shapes` the pictures' heights and widths (None: unreadable).
+
+    A file of a tar counts by its name in there, so that a folder and its tar have one digest. Raises DataError.
+    """
     digest = hashlib.sha256()
+    found: list[Shape | None] = []
     for number, file in enumerate(files):
-        try:
-            data = file.read()
-        except OSError as error:
-            raise DataError(f"'{file.name}' cannot be read ({error.strerror or error})") from error
-        digest.update(f"{file.name}\0{hashlib.sha256(data).hexdigest()}\n".encode("utf-8", "surrogateescape"))
-        if sizes is not None:
-            sizes.append(encoded_size(data, source=file.name))
+        data = _read(file)
+        name = file.name.removeprefix(f"{file.path.name}/") if file.length >= 0 else file.name
+        digest.update(f"{name}\0{hashlib.sha256(data).hexdigest()}\n".encode("utf-8", "surrogateescape"))
+        if shapes:
+            found.append(None)
+            with suppress(InpaintError):
+                found[-1] = encoded_size(data, source=file.name)
         if told is not None:
             told((number + 1) / len(files))
-    return digest.hexdigest()
+    return digest.hexdigest(), found
 
 
-def _usable_masks(cases: Cases, group_number: int, group: Group) -> tuple[list[bool], list[tuple[int, int]]]:
-    """For every mask of a group whether anything is missing at this size, and its height and width."""
-    if not len(group):
-        return [True], [(0, 0)]
-    usable, shapes = [], []
-    for number in range(len(group)):
-        try:
-            _, hole = cases._mask(group_number, number)
-        except InpaintError as error:
-            raise MaskError(f"masks '{group.name}': {error}") from error
-        usable.append(bool(hole.any()))
-        shapes.append((hole.shape[0], hole.shape[1]))
-    return usable, shapes
+def _read(file: PhotoFile) -> bytes:
+    try:
+        return file.read()
+    except OSError as error:
+        raise DataError(
+            f"'{file.name}' cannot be read ({error.strerror or error}): put it back, or leave it out"
+        ) from error
+
+
+# --- Sizes -----------------------------------------------------------------------------------------------------------
 
 
 def crop_photo(pixels: Pixels, size: int) -> Pixels:
     """The photo's short side at `size` by Lanczos, and its centre square: (size, size, 3) uint8."""
-    height, width = pixels.shape[:2]
-    scale = size / min(height, width)
-    scaled = (max(size, round(width * scale)), max(size, round(height * scale)))
-    image = Image.fromarray(pixels).resize(scaled, Image.Resampling.LANCZOS)
-    left, top = (scaled[0] - size) // 2, (scaled[1] - size) // 2
-    return np.asarray(image.crop((left, top, left + size, top + size)))
+    return _cropped(Image.fromarray(pixels), size, Image.Resampling.LANCZOS)
 
 
 def resize_mask(mask: Hole, size: int) -> Hole:
@@ -293,9 +326,37 @@ def resize_mask(mask: Hole, size: int) -> Hole:
     return np.asarray(Image.fromarray(mask.astype(np.uint8)).resize((size, size), Image.Resampling.NEAREST)) > 0
 
 
-def _eight_bits(pixels: NDArray[Any]) -> Pixels:
-    return pixels if pixels.dtype == np.uint8 else np.rint(pixels / 257).astype(np.uint8)
+def fit_hole(mask: Hole, photo: Shape, size: int | None) -> Hole:
+    """A mask for a photo of that height and width, at `size` (None: as it is).
+
+    A mask of the photo's own shape is scaled and cropped with it; a square one is resized. Raises DataError for others.
+    """
+    if size is None:
+        if mask.shape != photo:
+            raise DataError(f"expected {_by(photo)}, the photo's size: give --size to bring both to one")
+        return mask
+    if mask.shape == photo:
+        return _cropped(Image.fromarray(mask.astype(np.uint8)), size, Image.Resampling.NEAREST) > 0
+    if mask.shape[0] != mask.shape[1]:
+        raise DataError(f"expected a square, or {_by(photo)}, the photo's own size: anything else would not fit it")
+    return resize_mask(mask, size)
 
 
-def _by(shape: tuple[int, int]) -> str:
+@contextmanager
+def _naming(photo: str, mask: str) -> Iterator[None]:
+    """Says of which photo and mask an error speaks."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"mask '{mask}' does not fit photo '{photo}': {error}") from None
+
+
+def _cropped(image: Image.Image, size: int, kernel: Image.Resampling) -> NDArray[np.uint8]:
+    scale = size / min(image.size)
+    scaled = (max(size, round(image.width * scale)), max(size, round(image.height * scale)))
+    left, top = (scaled[0] - size) // 2, (scaled[1] - size) // 2
+    return np.asarray(image.resize(scaled, kernel).crop((left, top, left + size, top + size)))
+
+
+def _by(shape: Shape) -> str:
     return f"{shape[0]} x {shape[1]}"

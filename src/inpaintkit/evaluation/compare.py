@@ -2,43 +2,36 @@
 
 import hashlib
 import json
-import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import cv2
+import onnxruntime
 
 from .. import __version__
-from ..errors import InpaintError, UsageError, unknown_name
+from ..errors import UsageError
 from ..photo import write_bytes
-from .cases import PAIRING, PAIRING_AS_THEY_ARE, Case, Cases, plan_cases
+from .cases import PAIRING, PAIRING_AS_THEY_ARE, Cases, plan_cases
 from .gallery import Gallery
 from .journal import JOURNAL, Journal
-from .judges import Judges
 from .methods import Method, labels_of, open_method
 from .metrics import METRICS, Metric
-from .protocols import PROTOCOLS, Protocol
-from .scoring import Job, features_file, score_all
-from .tables import as_json, costs_csv, rounded, scores_csv, summary_tables
+from .perceptual import PerceptualWeights
+from .protocols import Protocol
+from .scoring import TRUTH, Job, features_file, score_all
+from .statistics import rounded
+from .tables import as_json, costs_csv, scores_csv, summary_tables
+from .threads import usable_cores
 
 SCHEMA = 1
-PACKAGES = (
-    "numpy",
-    "pillow",
-    "opencv-python-headless",
-    "onnxruntime",
-    "openvino",
-    "torch",
-    "torchmetrics",
-    "scikit-image",
-)
+PACKAGES = ("numpy", "pillow", "openvino", "torch", "torchmetrics", "scikit-image")
 """What a report names the versions of."""
 
 Progress = Callable[[float, str], object]
@@ -61,7 +54,7 @@ class Settings:
     protocol: Protocol | None = None
     limit: int | None = None
     seed: int = 0
-    judges: Judges = field(default_factory=Judges)
+    perceptual: PerceptualWeights = field(default_factory=PerceptualWeights)
     workers: int | None = None
     costs: bool = True
     rows: int = 24
@@ -80,11 +73,11 @@ def compare(settings: Settings, out: Path, *, resume: bool = False, progress: Pr
     be paired, ModelError for a method or weights that cannot be opened.
     """
     tell = progress or (lambda share, words: None)
-    _check_folder(out, resume)
-    judges = settings.judges.opened()
-    inception = settings.judges.open_inception()
-    networks = [judge.source for judge in judges] + ([inception.source] if inception else [])
-    judged = [*METRICS.values(), *(metric for judge in judges for metric in judge.metrics)]
+    _check_folder(settings.images, out, resume)
+    opened = settings.perceptual.opened()
+    inception = settings.perceptual.open_inception()
+    networks = settings.perceptual.sources(opened, inception)
+    metrics = [*METRICS.values(), *(metric for each in opened for metric in each.metrics)]
     cases = plan_cases(
         settings.images,
         settings.masks,
@@ -108,10 +101,11 @@ def compare(settings: Settings, out: Path, *, resume: bool = False, progress: Pr
             keep=settings.keep_fills,
             seed=settings.seed,
         )
-        _score(settings, cases, out, journal, gallery, tell)
+        job = Job(cases, settings.methods, settings.perceptual, out, networks, tuple(range(len(settings.methods))))
+        _score(job, settings, journal, gallery, tell)
         records = [journal.records[index] for index in range(len(cases))]
         seconds = journal.seconds
-    report = _report(settings, cases, records, judged)
+    report = _report(settings, cases, records, metrics)
     if inception is not None:
         tell(0.9, "comparing distributions")
         _add_distributions(report, inception.metrics, settings.seed, out)
@@ -126,38 +120,37 @@ def compare(settings: Settings, out: Path, *, resume: bool = False, progress: Pr
     return whole
 
 
-def _check_folder(out: Path, resume: bool) -> None:
+def _check_folder(images: str, out: Path, resume: bool) -> None:
     """Raises UsageError where the report would be mixed with something else."""
+    if Path(images).is_dir() and out.resolve().is_relative_to(Path(images).resolve()):
+        raise UsageError(f"--out '{out}' lies among the photos of '{images}', expected a folder outside: give another")
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out '{out}' is a file, expected a folder: give another name")
-    if resume or not out.is_dir() or not any(out.iterdir()):
+    if not out.is_dir() or not any(out.iterdir()):
         return
-    if (out / JOURNAL).is_file():
+    begun = (out / JOURNAL).is_file()
+    if begun and resume:
+        return
+    if begun:
         raise UsageError(f"--out '{out}' holds a comparison: go on with it (--resume), or give another folder")
-    raise UsageError(f"--out '{out}' is not empty: give a new folder")
+    raise UsageError(f"--out '{out}' is not empty and holds no comparison: give a new folder")
 
 
-def _score(settings: Settings, cases: Cases, out: Path, journal: Journal, gallery: Gallery, tell: Progress) -> None:
+def _score(job: Job, settings: Settings, journal: Journal, gallery: Gallery, tell: Progress) -> None:
     """Measure every case that the journal does not hold yet."""
-    started = time.perf_counter()
-    job = Job(cases, settings.methods, settings.judges, out)
+    started, cases = time.perf_counter(), job.cases
     for record in journal.records.values():
         gallery.offer(record)
     missing = [index for index in range(len(cases)) if index not in journal.records]
     workers = settings.workers or usable_cores()
-    for record in score_all(job, missing, workers):
-        journal.append({**record, "at": time.perf_counter() - started})
-        gallery.offer(record)
-        share = len(journal.records) / len(cases)
-        tell(0.02 + (0.83 if settings.costs else 0.95) * share, f"{len(journal.records)} of {len(cases)} cases")
-
-
-def usable_cores() -> int:
-    """The processor cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
-        return os.cpu_count() or 1
+    with closing(score_all(job, missing, workers)) as records:
+        for record in records:
+            journal.append({**record, "at": time.perf_counter() - started})
+            gallery.offer(record)
+            share = len(journal.records) / len(cases)
+            tell(0.02 + (0.83 if settings.costs else 0.95) * share, f"{len(journal.records)} of {len(cases)} cases")
+    for _ in score_all(job, gallery.lost(journal.records), workers):
+        tell(0.85, "filling again what the page shows and somebody deleted")
 
 
 def _fingerprint(settings: Settings, cases: Cases, networks: Sequence[str]) -> dict[str, Any]:
@@ -173,14 +166,14 @@ def _fingerprint(settings: Settings, cases: Cases, networks: Sequence[str]) -> d
         "masks": [[group.name, group.sha256] for group in cases.groups],
         "size": settings.size,
         "seed": settings.seed,
-        "judging_networks": list(networks),
+        "networks": list(networks),
         "library_versions": _versions(),
     }
 
 
 def _versions() -> dict[str, str]:
-    """Versions of Python and of what is installed among the libraries that matter."""
-    found = {"python": platform.python_version()}
+    """Versions of Python and of the libraries that matter; of two that come under several names, as they are loaded."""
+    found = {"python": platform.python_version(), "opencv": cv2.__version__, "onnxruntime": onnxruntime.__version__}
     for package in PACKAGES:
         with suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
@@ -206,14 +199,14 @@ def _report(
     return {
         "schema": SCHEMA,
         "inpaintkit": __version__,
-        "title": settings.title or f"{len(settings.methods)} methods on {len(cases.photos)} photos",
+        "title": settings.title or f"{len(settings.methods)} methods on {cases.count} photos",
         "protocol": _protocol(settings),
-        "images": {"name": Path(settings.images).name, "count": len(cases.photos), "sha256": cases.images_sha256},
+        "images": {"name": Path(settings.images).name, "count": cases.count, "sha256": cases.images_sha256},
         "groups": [
             {
                 "name": group.name,
                 "masks": len(group),
-                "sha256": group.sha256,
+                "sha256": group.sha256 or _digest_of_shown(about, group.name),
                 "photos": sum(1 for each in about if each["group"] == group.name),
                 "left_out": cases.left_out[group.name],
             }
@@ -233,11 +226,17 @@ def _report(
         ],
         "metrics": [_described(metric) for metric in metrics],
         "headline": _headline(settings, metrics),
-        "absent": settings.judges.absent(),
+        "absent": settings.perceptual.absent(),
         "cases": about,
         "scores": scores,
         **summary_tables(about, scores, metrics),
     }
+
+
+def _digest_of_shown(cases: Sequence[Mapping[str, Any]], group: str) -> str:
+    """A checksum of what a group's cases show, which no file holds: that of theirs, in order."""
+    members = [case.get("shown_sha256") or "unreadable" for case in cases if case["group"] == group]
+    return hashlib.sha256("\n".join(members).encode()).hexdigest()
 
 
 def _protocol(settings: Settings) -> dict[str, Any]:
@@ -250,39 +249,30 @@ def _protocol(settings: Settings) -> dict[str, Any]:
 
 
 def _described(metric: Metric) -> dict[str, str]:
-    names = ("name", "label", "better", "scope", "unit", "range", "definition", "source")
+    names = ("name", "label", "better", "scope", "unit", "range", "definition", "source", "average")
     return {name: getattr(metric, name) for name in names}
 
 
 def _headline(settings: Settings, metrics: Sequence[Metric]) -> list[str]:
-    """The metrics to quote first."""
-    if settings.protocol is not None and settings.protocol.headline:
-        return list(settings.protocol.headline)
-    wanted = ("hole_l1", "hole_psnr", "hole_ssim", "sharpness", "lpips_alexnet", "lpips_vgg16", "feature_distance")
-    return [metric.name for metric in metrics if metric.name in wanted]
+    """The metrics to quote first: the protocol's, and those of the networks that were asked for."""
+    protocol = settings.protocol
+    plain = protocol.headline if protocol and protocol.headline else ("hole_l1", "hole_psnr", "hole_ssim", "sharpness")
+    return [*plain, *(metric.name for metric in metrics if metric.name not in METRICS and metric.name != "texture")]
 
 
 def _add_distributions(report: dict[str, Any], metrics: Sequence[Metric], seed: int, out: Path) -> None:
     """FID where there are photos enough, and KID, from the features that the workers left."""
-    from .metrics.distribution import frechet_distance, kernel_distance
+    from .metrics.distribution import distances
 
     report["distribution_metrics"] = [_described(metric) for metric in metrics]
     for table in report["tables"]:
         members = [index for index, case in enumerate(report["cases"]) if case["group"] == table["group"]]
-        files = [features_file(out, index) for index in members if features_file(out, index).is_file()]
-        features = np.stack([np.load(file) for file in files]) if files else np.empty((0, len(table["rows"]) + 1, 1))
-        for number, row in enumerate(table["rows"], 1):
-            usable = np.isfinite(features[:, number]).all(axis=1)
-            real, filled = features[usable, 0], features[usable, number]
-            try:
-                row["distribution"]["fid"] = rounded(frechet_distance(real, filled))
-            except UsageError as error:
-                _add_once(report["absent"], {"metric": "FID", "why": str(error)})
-            try:
-                mean, deviation = kernel_distance(real, filled, seed=seed)
-                row["distribution"]["kid"] = {"mean": rounded(mean), "std": rounded(deviation)}
-            except UsageError as error:
-                _add_once(report["absent"], {"metric": "KID", "why": str(error)})
+        for number, row in enumerate(table["rows"]):
+            done = [index for index in members if "error" not in report["scores"][row["method"]][index]]
+            real, filled = ([features_file(out, index, what) for index in done] for what in (TRUTH, number))
+            row["distribution"], refused = distances(real, filled, seed=seed)
+            for missing in refused:
+                _add_once(report["absent"], {**missing, "metric": f"{missing['metric']} ({table['group']})"})
 
 
 def _add_once(absent: list[dict[str, str]], missing: dict[str, str]) -> None:
@@ -294,7 +284,7 @@ def _costs(
     settings: Settings, cases: Cases, compared: Mapping[str, Any], out: Path, resume: bool, tell: Progress
 ) -> dict[str, Any]:
     """The serial cost pass, or what an earlier run measured of these very methods."""
-    from .cost import MOST_PHOTOS, measure_costs
+    from .cost import measure_costs
 
     file = out / "costs.json"
     identity = hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()
@@ -303,25 +293,15 @@ def _costs(
             kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
             if kept.pop("comparison", None) == identity:
                 return kept
-    chosen = _few_cases(cases, MOST_PHOTOS)
     rows = measure_costs(
-        settings.methods, chosen, progress=lambda share: tell(0.85 + 0.1 * share, "measuring time and memory")
+        settings.methods, cases, progress=lambda share: tell(0.85 + 0.1 * share, "measuring time and memory")
     )
     found = {
         "costs": rows,
-        "costs_conditions": {"photos": len(chosen), "size": settings.size, **_machine()},
+        "costs_conditions": {"size": settings.size, **_machine()},
     }
     _write(file, as_json({"comparison": identity, **found}))
     _write(out / "costs.csv", costs_csv(rows))
-    return found
-
-
-def _few_cases(cases: Cases, most: int) -> list[Case]:
-    """At most so many cases that can be read, evenly over all."""
-    found = []
-    for index in np.unique(np.linspace(0, len(cases) - 1, most).round().astype(int)).tolist():
-        with suppress(InpaintError):
-            found.append(cases[index])
     return found
 
 
@@ -361,18 +341,15 @@ def _write(path: Path, text: str) -> None:
     write_bytes(text.encode("utf-8", "backslashreplace"), path)
 
 
-def protocol_named(name: str) -> Protocol:
-    """The protocol of that name in `PROTOCOLS`. Raises UsageError; the message lists those that are there."""
-    if name not in PROTOCOLS:
-        raise UsageError(unknown_name("protocol", name, PROTOCOLS))
-    return PROTOCOLS[name]
-
-
 def failures(report: Mapping[str, Any]) -> list[str]:
-    """What went wrong in a comparison, one line each: methods that failed on photos or changed known pixels."""
+    """What went wrong in a comparison, one line each: photos not read, methods that failed or changed known pixels."""
     found = []
+    unreadable = [number for number, case in enumerate(report["cases"]) if case["hole_ratio"] is None]
+    if unreadable:
+        first = next(iter(report["scores"].values()))[unreadable[0]]["error"]
+        found.append(f"{len(unreadable)} of {len(report['cases'])} cases cannot be read (first: {first})")
     for label, of in report["scores"].items():
-        errors = [each["error"] for each in of if "error" in each]
+        errors = [each["error"] for number, each in enumerate(of) if "error" in each and number not in unreadable]
         if errors:
             found.append(f"{label} failed on {len(errors)} of {len(of)} cases (first: {errors[0]})")
         changed = sum(1 for each in of if each.get("known_changed"))

@@ -4,7 +4,8 @@ What is counted: the multiplications of convolutions, transposed convolutions an
 addition as one multiply-accumulate (MAC). A convolution takes (values of its output) x (input channels / groups) x
 (kernel positions), a transposed one (values of its input) x (output channels / groups) x (kernel positions), taps on
 padding included; a matrix product (values of its result) x (length of the sum). Biases, activations, normalisation,
-pooling, resizing, Fourier transforms and the blending at the end are not counted.
+pooling, resizing, Fourier transforms and the blending at the end are not counted. An ONNX graph with any operation that
+is known neither as counted nor as one of these has no number of MACs: a network is never cheap for being unknown.
 """
 
 import copy
@@ -33,10 +34,14 @@ Sides = Mapping[str, tuple[int | None, ...]]
 
 @dataclass(frozen=True)
 class Complexity:
-    """A network's numbers of parameters and of multiply-accumulates a frame (None: they cannot be told)."""
+    """A network's numbers of parameters and of multiply-accumulates a frame; None where they cannot be told.
 
-    parameters: int
+    `why` says so in one line. Equal numbers are equal whatever it says.
+    """
+
+    parameters: int | None
     macs: int | None
+    why: str | None = field(default=None, compare=False)
 
 
 def complexity(method: Method, height: int, width: int) -> Complexity | None:
@@ -57,7 +62,13 @@ def complexity(method: Method, height: int, width: int) -> Complexity | None:
         found = generator_complexity(generator, _up_to(height, step), _up_to(width, step))
     else:
         found = _of_file(method, height, width)
-    return found if method.through == "engine" else Complexity(found.parameters, None)
+    if method.through == "engine":
+        return found
+    return Complexity(
+        found.parameters,
+        None,
+        "multiply-accumulates: the path of `inpaintkit fill` decides for every hole what the network sees",
+    )
 
 
 def _of_file(method: Method, height: int, width: int) -> Complexity:
@@ -78,7 +89,7 @@ def _of_file(method: Method, height: int, width: int) -> Complexity:
         step = engine.size_multiple if engine.signature == "inpaintkit" else 1
     found = onnx_complexity(model, _up_to(height, step), _up_to(width, step))
     stated = entry.facts.get("parameters") if entry is not None else None
-    return found if stated is None else Complexity(int(stated), found.macs)
+    return found if stated is None else Complexity(int(stated), found.macs, found.why)
 
 
 def _up_to(side: int, step: int) -> int:
@@ -117,47 +128,122 @@ def generator_complexity(generator: "nn.Module", height: int, width: int) -> Com
 
 # --- ONNX ------------------------------------------------------------------------------------------------------------
 
+MICROSOFT = "com.microsoft."
+"""How `_name` calls the operations that ONNX Runtime adds, when it quantises or optimises a graph."""
+
 WEIGHT_SLOTS: dict[str, tuple[int, ...]] = {
     "Conv": (1, 2),
     "ConvTranspose": (1, 2),
     "ConvInteger": (1,),
     "QLinearConv": (3, 8),
+    "DeformConv": (1, 3),
+    "Einsum": (0, 1),
     "Gemm": (0, 1, 2),
     "MatMul": (0, 1),
     "MatMulInteger": (0, 1),
     "QLinearMatMul": (0, 3),
+    "LSTM": (1, 2, 3, 7),
+    "GRU": (1, 2, 3),
+    "RNN": (1, 2, 3),
     "BatchNormalization": (1, 2),
     "InstanceNormalization": (1, 2),
     "LayerNormalization": (1, 2),
     "GroupNormalization": (1, 2),
+    "RMSNormalization": (1,),
     "PRelu": (1,),
     "Gather": (0,),
+    MICROSOFT + "FusedConv": (1, 2),
+    MICROSOFT + "NhwcConv": (1, 2),
+    MICROSOFT + "NhwcFusedConv": (1, 2),
+    MICROSOFT + "FusedGemm": (0, 1, 2),
+    MICROSOFT + "FusedMatMul": (0, 1),
+    MICROSOFT + "QGemm": (3, 6),
+    MICROSOFT + "DynamicQuantizeMatMul": (1, 4),
+    MICROSOFT + "MatMulIntegerToFloat": (1, 6),
+    MICROSOFT + "Attention": (1, 2),
+    MICROSOFT + "QAttention": (1, 2),
+    MICROSOFT + "BiasGelu": (1,),
+    MICROSOFT + "FastGelu": (1,),
 }
 """Operation to the inputs at which a constant is a parameter. A batch norm's running statistics are none."""
 
 ARITHMETIC = ("Add", "Mul")
 """Operations whose constants are parameters (a bias or a scale apart) when they have more than one value."""
 
-PASSING = ("Cast", "DequantizeLinear", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+PASSING = (
+    "Cast",
+    "DequantizeLinear",
+    "Flatten",
+    "Identity",
+    "Reshape",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+    MICROSOFT + "DequantizeLinear",
+)
 """Operations behind which a constant, their first input, is still the same parameter."""
 
-UNCOUNTED = (
-    "Attention",
-    "DeformConv",
-    "Einsum",
-    "FusedConv",
-    "FusedMatMul",
-    "GRU",
-    "LSTM",
-    "MultiHeadAttention",
-    "RNN",
-    "Scan",
+_FREE = (
+    # arithmetic and activations, value by value
+    (
+        "",
+        "Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Ceil Celu "
+        "Clip Cos Cosh Div Dropout Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish Hardmax "
+        "IsInf IsNaN LeakyRelu Less LessOrEqual Log LogSoftmax Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow "
+        "Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Sub Sum Swish Tan Tanh "
+        "ThresholdedRelu Where Xor",
+    ),
+    # sums and extremes along sides
+    (
+        "",
+        "ArgMax ArgMin CumProd CumSum ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin "
+        "ReduceProd ReduceSum ReduceSumSquare TopK",
+    ),
+    # normalisation, pooling, resizing, Fourier transforms
+    (
+        "",
+        "BatchNormalization GroupNormalization InstanceNormalization LRN LayerNormalization LpNormalization "
+        "MeanVarianceNormalization RMSNormalization AveragePool GlobalAveragePool GlobalLpPool GlobalMaxPool LpPool "
+        "MaxPool MaxRoiPool MaxUnpool RoiAlign AffineGrid GridSample Resize Upsample BlackmanWindow DFT HammingWindow "
+        "HannWindow STFT",
+    ),
+    # values that are moved, made or stored otherwise
+    (
+        "",
+        "Bernoulli BitCast Cast CastLike CenterCropPad Col2Im Compress Concat ConcatFromSequence Constant "
+        "ConstantOfShape DepthToSpace DequantizeLinear DynamicQuantizeLinear Expand EyeLike Flatten Gather "
+        "GatherElements GatherND Identity Multinomial NonMaxSuppression NonZero OneHot Optional OptionalGetElement "
+        "OptionalHasElement Pad QuantizeLinear RandomNormal RandomNormalLike RandomUniform RandomUniformLike Range "
+        "Reshape ReverseSequence Scatter ScatterElements ScatterND SequenceAt SequenceConstruct SequenceEmpty "
+        "SequenceErase SequenceInsert SequenceLength Shape Size Slice SpaceToDepth Split SplitToSequence Squeeze Tile "
+        "Transpose Trilu Unique Unsqueeze",
+    ),
+    # conditions and loops: their bodies are counted
+    ("", "If Loop"),
+    # what ONNX Runtime puts beside the products that it quantises or fuses
+    (
+        MICROSOFT,
+        "BiasGelu DequantizeLinear FastGelu Gelu QLinearAdd QLinearAveragePool QLinearConcat QLinearGlobalAveragePool "
+        "QLinearLeakyRelu QLinearMul QLinearReduceMean QLinearSigmoid QLinearSoftmax QLinearWhere QuantizeLinear "
+        "QuickGelu",
+    ),
 )
-"""Operations with products inside that are not taken apart here: a graph that has one has no number of MACs."""
+FREE = frozenset(domain + name for domain, names in _FREE for name in names.split())
+"""Operations without a product that would be counted. One that is neither here nor in `PRODUCTS` leaves no number."""
+
+
+def _name(node: "onnx.NodeProto") -> str:
+    """An operation's name: as it is in the standard domain, behind its domain's in another."""
+    name: str = node.op_type
+    return name if node.domain in ("", "ai.onnx") else f"{node.domain}.{name}"
 
 
 class _CannotTell(Exception):
-    """A graph's MACs cannot be told: a size is not known, or an operation is not taken apart."""
+    """A number cannot be told; the message says why."""
+
+
+class _UnknownSize(_CannotTell):
+    """A size is not known, which it may be when the graph runs."""
 
 
 def onnx_complexity(model: "onnx.ModelProto", height: int, width: int) -> Complexity:
@@ -165,19 +251,30 @@ def onnx_complexity(model: "onnx.ModelProto", height: int, width: int) -> Comple
 
     Parameters are counted once, in values, whatever they are stored as; constants that are none (sizes, thresholds)
     are left out as far as their use tells. Of the two branches of a condition the dearer one counts, a loop as often
-    as it runs if the graph says so. The MACs are None where a size cannot be told, or for operations of `UNCOUNTED`.
-    Raises ModelError for a graph that contradicts itself.
+    as it runs if the graph says so. The MACs are None where a size cannot be told, or an operation is not known; the
+    parameters are where an unknown one has constants that may be some. Raises ModelError for a graph that contradicts
+    itself.
     """
     fixed = _at_size(model, height, width)
-    parameters = sum(_parameters(fixed.graph, {}).values())
+    reasons = []
+    parameters = macs = None
     try:
-        return Complexity(parameters, _macs(fixed.graph, _shapes(fixed)))
-    except _CannotTell:
-        pass
+        parameters = sum(_parameters(fixed.graph, {}).values())
+    except _CannotTell as error:
+        reasons.append(f"parameters: {error}")
     try:
-        return Complexity(parameters, _macs(fixed.graph, _measured_shapes(fixed)))
-    except _CannotTell:
-        return Complexity(parameters, None)
+        macs = _graph_macs(fixed)
+    except _CannotTell as error:
+        reasons.append(f"multiply-accumulates: {error}")
+    return Complexity(parameters, macs, "; ".join(reasons) or None)
+
+
+def _graph_macs(fixed: "onnx.ModelProto") -> int:
+    """MACs of a graph at its size, which is run where its shapes cannot be inferred. Raises _CannotTell."""
+    try:
+        return _macs(fixed.graph, _shapes(fixed))
+    except _UnknownSize:
+        return _macs(fixed.graph, _measured_shapes(fixed))
 
 
 def _at_size(model: "onnx.ModelProto", height: int, width: int) -> "onnx.ModelProto":
@@ -230,7 +327,7 @@ Constant = tuple[str, str, Shape]
 def _parameters(graph: "onnx.GraphProto", outer: Mapping[str, Constant], where: str = "") -> dict[tuple[str, str], int]:
     """Every constant that is used as a parameter, with its number of values; `outer` are the surrounding graphs'.
 
-    `where` tells the graph from others, which may use the same names.
+    `where` tells the graph from others, which may use the same names. Raises _CannotTell.
     """
     numbers = {1, 2, 3, 10, 11, 16, *range(17, 24)}  # TensorProto: floats of all lengths, and 8- and 4-bit integers
     known = dict(outer)
@@ -239,13 +336,17 @@ def _parameters(graph: "onnx.GraphProto", outer: Mapping[str, Constant], where: 
             known[name] = (where, name, tuple(tensor.dims))
     found: dict[tuple[str, str], int] = {}
     for number, node in enumerate(graph.node):
-        if node.op_type in PASSING and node.input and node.input[0] in known:
+        operation = _name(node)
+        if operation in PASSING and node.input and node.input[0] in known:
             known[node.output[0]] = known[node.input[0]]
-        slots = WEIGHT_SLOTS.get(node.op_type, (0, 1) if node.op_type in ARITHMETIC else ())
-        for slot in slots:
-            if slot < len(node.input) and node.input[slot] in known:
-                owner, name, dims = known[node.input[slot]]
-                if node.op_type not in ARITHMETIC or math.prod(dims) > 1:
+        given = {slot: known[name] for slot, name in enumerate(node.input) if name in known}
+        unknown = operation not in FREE | PRODUCTS.keys() | WEIGHT_SLOTS.keys()
+        if unknown and any(math.prod(dims) > 1 for _, _, dims in given.values()):
+            raise _CannotTell(f"which constants of the operation {operation} are some is not known here")
+        for slot in WEIGHT_SLOTS.get(operation, (0, 1) if operation in ARITHMETIC else ()):
+            if slot in given:
+                owner, name, dims = given[slot]
+                if operation not in ARITHMETIC or math.prod(dims) > 1:
                     found[owner, name] = math.prod(dims)
         for branch, body in _subgraphs(node):
             found.update(_parameters(body, known, f"{where}/{number}/{branch}"))
@@ -276,10 +377,10 @@ def _measured_shapes(model: "onnx.ModelProto") -> dict[str, tuple[int | None, ..
     from onnx import TensorProto, helper
 
     asked = copy.deepcopy(model)
-    products = [node for node in asked.graph.node if node.op_type in PRODUCTS]
+    products = [node for node in asked.graph.node if _name(node) in PRODUCTS]
     names = sorted({name for node in products for name in (*node.input, *node.output) if name})
     if not names:
-        raise _CannotTell("the products are inside conditions and loops")
+        raise _CannotTell("sizes inside conditions and loops are not told by the graph")
     for name in names:
         asked.graph.node.append(helper.make_node("Shape", [name], [f"{name}/shape"]))
         asked.graph.output.append(helper.make_tensor_value_info(f"{name}/shape", TensorProto.INT64, None))
@@ -292,7 +393,7 @@ def _measured_shapes(model: "onnx.ModelProto") -> dict[str, tuple[int | None, ..
         given = {port.name: _probe(port) for port in session.get_inputs()}
         found = session.run([f"{name}/shape" for name in names], given)
     except Exception as error:
-        raise _CannotTell from error
+        raise _CannotTell(f"its sizes are found only by running it, which fails ({gist(error)})") from error
     shapes = dict(zip(names, (tuple(map(int, shape)) for shape in found), strict=True))
     return _shapes(model) | shapes
 
@@ -310,7 +411,7 @@ def _probe(port: Any) -> np.ndarray:
 
 @dataclass
 class _Product:
-    """One operation with products, its shapes at hand. `sides` raises _CannotTell for a shape that is not known."""
+    """One operation with products, its shapes at hand. `sides` raises _UnknownSize for a shape that is not known."""
 
     node: "onnx.NodeProto"
     shapes: Sides = field(repr=False)
@@ -318,11 +419,9 @@ class _Product:
     def sides(self, name: str) -> Shape:
         """The shape of a value."""
         shape = self.shapes.get(name)
-        if shape is None:
-            raise _CannotTell(name)
-        known = tuple(side for side in shape if side is not None)
-        if len(known) < len(shape):
-            raise _CannotTell(name)
+        known = tuple(side for side in shape or () if side is not None)
+        if shape is None or len(known) < len(shape):
+            raise _UnknownSize(f"the graph does not tell the size of '{name}'")
         return known
 
     def given(self, slot: int) -> Shape:
@@ -360,6 +459,7 @@ PRODUCTS: dict[str, Callable[[_Product], int]] = {
     "MatMul": _matrix_product,
     "MatMulInteger": _matrix_product,
     "QLinearMatMul": _matrix_product,
+    MICROSOFT + "FusedConv": _convolution(1),
 }
 """The counted operations, each with the MACs of one of them."""
 
@@ -368,13 +468,14 @@ def _macs(graph: "onnx.GraphProto", shapes: Sides) -> int:
     """MACs of one run of a graph. Raises _CannotTell."""
     total = 0
     for node in graph.node:
-        if node.op_type in UNCOUNTED:
-            raise _CannotTell(node.op_type)
-        if node.op_type in PRODUCTS:
-            total += PRODUCTS[node.op_type](_Product(node, shapes))
+        operation = _name(node)
+        if operation in PRODUCTS:
+            total += PRODUCTS[operation](_Product(node, shapes))
+        elif operation not in FREE:
+            raise _CannotTell(f"what the operation {operation} computes is not known here")
         inside = [_macs(body, _graph_shapes(body, shapes)) for _, body in _subgraphs(node)]
         if any(inside):
-            total += max(inside) * (_rounds(graph, node) if node.op_type == "Loop" else 1)
+            total += max(inside) * (_rounds(graph, node) if operation == "Loop" else 1)
     return total
 
 
@@ -384,5 +485,5 @@ def _rounds(graph: "onnx.GraphProto", loop: "onnx.NodeProto") -> int:
 
     constants = dict(_constants(graph))
     if loop.input[0] not in constants or (len(loop.input) > 1 and loop.input[1]):
-        raise _CannotTell(loop.name)
+        raise _CannotTell("how often a loop runs is not stated")
     return int(numpy_helper.to_array(constants[loop.input[0]]).item())

@@ -20,12 +20,13 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ..errors import InpaintError, ModelError
 from .methods import Fill, Hole, Method, Pixels, open_method
+from .threads import THREAD_VARIABLES, usable_cores
 
 if TYPE_CHECKING:
     from .cases import Case
@@ -41,9 +42,6 @@ SILENCE_S = 600.0
 
 QUARTILES = (25, 50, 75)
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-"""What numerical libraries read when they are loaded."""
-
 START = """
 import json, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -54,14 +52,24 @@ serve()
 """What a measured process runs. Ctrl-C reaches all processes of a terminal; this one's parent decides what it means."""
 
 
+class Numbered(Protocol):
+    """Cases by number, each read when it is asked for, which may raise InpaintError: `Cases`, or any sequence."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> "Case": ...
+
+
 def measure_costs(
     methods: Sequence[Method],
-    cases: "Sequence[Case]",
+    cases: Numbered,
     *,
     threads: int | None = None,
     progress: Callable[[float], object] | None = None,
 ) -> list[dict[str, Any]]:
-    """One row per method, in order, from at most `MOST_PHOTOS` cases, evenly over all.
+    """One row per method, in order, from at most `MOST_PHOTOS` cases, evenly over all; no other one is read.
+
+    Those of them that cannot be read are left out.
 
     Keys: `label`; `seconds_median` per fill with `seconds_low` and `seconds_high`, between which the middle half of the
     photos lies; `photos` that were timed; `seconds_to_open` the method, libraries included; `peak_mb` and
@@ -71,8 +79,11 @@ def measure_costs(
 
     `progress` is told the share that is done. However the call ends, no process of it is left.
     """
-    count = threads or _usable_cores()
-    chosen = [cases[number] for number in _spread(len(cases))]
+    count = threads or usable_cores()
+    chosen = []
+    for number in _spread(len(cases)):
+        with suppress(InpaintError):
+            chosen.append(cases[number])
     tell = progress or (lambda share: None)
     rows = []
     with tempfile.TemporaryDirectory(prefix="inpaintkit-costs-", ignore_cleanup_errors=True) as folder:
@@ -83,7 +94,7 @@ def measure_costs(
         for number, method in enumerate(methods):
             row = _row_of(method, count)
             if not chosen:
-                row["error"] = "there are no photos to measure on"
+                row["error"] = "there are no photos to measure on" + (": none can be read" if len(cases) else "")
             else:
                 with closing(_messages(method, pictures, count)) as messages:
                     for message in messages:
@@ -93,13 +104,6 @@ def measure_costs(
             rows.append(row)
             tell((number + 1) / len(methods))
     return rows
-
-
-def _usable_cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
-        return os.cpu_count() or 1
 
 
 def _spread(count: int) -> list[int]:
@@ -307,14 +311,10 @@ def _counted(method: Method, pictures: Sequence[tuple[Pixels, Hole]]) -> dict[st
         return {"uncounted": _one_line(error)}
     if found is None:
         return {"uncounted": None}
-    why = None
-    if method.through == "fill":
-        why = "multiply-accumulates: the path of `inpaintkit fill` decides for every hole what the network sees"
-    elif len(sizes) > 1:
-        why = "multiply-accumulates: the photos differ in size"
-    elif found.macs is None:
-        why = "multiply-accumulates: the graph does not tell a size that is needed, or has operations not counted here"
-    return {"parameters": found.parameters, "macs": found.macs if why is None else None, "uncounted": why}
+    macs, why = found.macs, found.why
+    if macs is not None and len(sizes) > 1:
+        macs, why = None, "multiply-accumulates: the photos differ in size"
+    return {"parameters": found.parameters, "macs": macs, "uncounted": why}
 
 
 def _one_line(error: Exception) -> str:

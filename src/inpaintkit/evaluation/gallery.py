@@ -3,9 +3,9 @@
 import heapq
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from shutil import rmtree
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from .cases import Case, Cases
 from .methods import Pixels
 from .scoring import picture_file, read_png
-from .tables import disagreement
+from .statistics import disagreement
 
 STUDY_PHOTOS = 100
 """Photos of a study: half an hour of a judge's attention."""
@@ -91,7 +91,11 @@ class Gallery:
         if self._keep:
             return
         for index in indices:
-            rmtree(picture_file(self._out, index, 0).parent, ignore_errors=True)
+            files = [picture_file(self._out, index, number) for number in range(len(self._labels))]
+            with suppress(OSError):  # what somebody else put there stays
+                for file in files:
+                    file.unlink(missing_ok=True)
+                files[0].parent.rmdir()
 
     def rows(self) -> list[int]:
         """The cases of the page, those that the methods disagree on most first."""
@@ -106,6 +110,15 @@ class Gallery:
         taken += [index for index in order if index not in taken][: max(0, self._rows - len(taken))]
         place = {index: number for number, index in enumerate(order)}
         return sorted(taken, key=lambda index: (place.get(index, len(place)), index))
+
+    def lost(self, records: Mapping[int, Mapping[str, Any]]) -> list[int]:
+        """Cases whose fills are to be shown and are not there any more."""
+        missing = []
+        for index in sorted({*self.rows(), *self._study}):
+            done = [number for number, score in enumerate(records[index]["scores"]) if "error" not in score]
+            if any(read_png(picture_file(self._out, index, number)) is None for number in done):
+                missing.append(index)
+        return missing
 
     def write_pages(self, report: dict[str, Any]) -> None:
         """The report's page, and that of the study where one was asked for; other fills are deleted."""

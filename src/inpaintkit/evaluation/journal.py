@@ -105,8 +105,9 @@ def _check_same(found: dict[str, Any], wanted: dict[str, Any], path: Path) -> No
     now = json.loads(_line(wanted))["settings"]
     if before == now:
         return
-    earlier = before if isinstance(before, dict) else {}
-    other = [name for name in now if earlier.get(name) != now[name]] or ["settings"]
+    if not isinstance(before, dict):
+        raise DataError(f"'{path}' is damaged, expected the settings in its first line: begin anew in another --out")
+    other = [name for name in now if before.get(name) != now[name]] or ["settings"]
     raise UsageError(
         f"'{path.parent}' holds a comparison with other {' and '.join(name.replace('_', ' ') for name in other)}: "
         "resume with what it was begun with, or give another --out"

@@ -1,6 +1,7 @@
 """What is compared: everything that `inpaintkit fill` takes, each with a name and the checksum of its weights."""
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ Pixels = NDArray[np.uint8]
 Hole = NDArray[np.bool_]
 Fill = Callable[[Pixels, Hole], Pixels]
 """A photo (H, W, 3) uint8 and its hole (H, W), True = missing, to the composite in 8 bits."""
+
+_ELSEWHERE = re.compile(rb"\n\x08location\x12(.)(.{1,127})", re.DOTALL)
+"""How an ONNX file names another one that holds a tensor: the key, and a name with its length before it."""
 
 DETAIL = "+detail"
 """What a method's name ends in that fills as `inpaintkit fill` does."""
@@ -87,11 +91,11 @@ def _parsed(part: str, runtime: str) -> Method:
         return Method(label, model, through, "bundled", runtime, entry.sha256[file.name], entry.terms)
     path = Path(model)
     if path.suffix.lower() == ".onnx" and path.is_file():
-        return Method(label, model, through, "onnx", "onnx" if runtime == "torch" else runtime, file_sha256(path))
+        return Method(label, model, through, "onnx", "onnx" if runtime == "torch" else runtime, weights_sha256(path))
     if path.is_dir() or (path.suffix.lower() == ".safetensors" and path.is_file()):
         from ..models.published import weights_file
 
-        return Method(label, model, through, "trained", "torch", file_sha256(weights_file(path)))
+        return Method(label, model, through, "trained", "torch", weights_sha256(weights_file(path)))
     open_engine(model)  # says what is wrong with the name
     raise UsageError(f"--methods has '{model}', expected one of {', '.join(model_names())}, or a file")
 
@@ -104,14 +108,25 @@ def _own_label(model: str) -> str:
     return path.resolve().name if path.is_dir() else path.stem
 
 
-def file_sha256(path: Path) -> str:
-    """The checksum of a file's content, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def weights_sha256(path: Path) -> str:
+    """The checksum of a weights file's content; of an ONNX file together with the files that hold its tensors."""
+    if path.suffix.lower() != ".onnx":
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    content = path.read_bytes()
+    digest = hashlib.sha256(content)
+    for name in sorted({found[2][: found[1][0]] for found in _ELSEWHERE.finditer(content)}):
+        outside = path.parent / name.decode("utf-8", "replace")
+        if outside.is_file():
+            with outside.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
-def open_method(method: Method, *, threads: int | None = 1) -> Fill:
+def open_method(method: Method, *, threads: int | None = None) -> Fill:
     """The method ready to fill, with as many threads as are given (None: as many as the runtime likes).
+
+    A number of `threads` also binds OpenCV and PyTorch in the whole process: give one in processes of your own only.
 
     What the hole holds is blanked before the method sees it. Raises UsageError or ModelError, also for weights that
     are no longer those that `parse_methods` found; the fill raises ModelError where what comes back is no picture
@@ -150,7 +165,7 @@ def _check_unchanged(method: Method) -> None:
         path = weights_file(path)
     if not path.is_file():
         raise ModelError(f"model '{method.model}' is gone, expected the file that was there at the start: put it back")
-    if file_sha256(path) != method.sha256:
+    if weights_sha256(path) != method.sha256:
         raise ModelError(
             f"model '{method.model}' changed while it was compared: compare a copy of its weights, which stays the same"
         )

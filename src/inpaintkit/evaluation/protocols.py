@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ..errors import UsageError, unknown_name
+
 
 @dataclass(frozen=True)
 class PhotoList:
@@ -110,3 +112,10 @@ PROTOCOLS: dict[str, Protocol] = {
     )
 }
 """The protocols by name."""
+
+
+def protocol_named(name: str) -> Protocol:
+    """The protocol of that name in `PROTOCOLS`. Raises UsageError; the message lists those that are there."""
+    if name not in PROTOCOLS:
+        raise UsageError(unknown_name("protocol", name, PROTOCOLS))
+    return PROTOCOLS[name]

@@ -4,59 +4,81 @@ A process uses one thread whatever the number of processes: sums are then taken 
 the same to the last bit at any number of workers.
 """
 
+import hashlib
+import io
 import math
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from ..errors import InpaintError, ModelError
+from ..errors import DataError, InpaintError, ModelError
+from ..filling.workers import interrupts_left_to_this_process
 from .cases import Case, Cases
-from .judges import Judges
 from .methods import Fill, Method, Pixels, open_method
 from .metrics import METRICS, known_changed, measure
-from .statistics import area_bin, depth_bin, hole_depth
-from .tables import rounded
+from .perceptual import PerceptualWeights
+from .statistics import area_bin, depth_bin, hole_depth, rounded
+from .threads import THREAD_VARIABLES
 
 AHEAD = 4
 """Cases given to each process ahead of what it works on."""
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-"""What the numerical libraries read when they are loaded."""
+MOST_WORKERS_ON_WINDOWS = 61
+"""More processes than this cannot be waited for there."""
 
 PNG_QUICK = (cv2.IMWRITE_PNG_COMPRESSION, 0)
 """Most fills are deleted again soon."""
 
+TRUTH = "truth"
+
 
 @dataclass(frozen=True)
 class Job:
-    """Everything a worker process needs; small enough to be sent to it."""
+    """Everything a worker process needs; small enough to be sent to it.
+
+    `networks` are the sources of the networks that measure, as they were at the start. `numbers` are the places of the
+    methods in the report.
+    """
 
     cases: Cases
     methods: tuple[Method, ...]
-    judges: Judges
+    perceptual: PerceptualWeights
     out: Path
+    networks: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
+
+    def only(self, place: int) -> "Job":
+        """The same with one method."""
+        return replace(self, methods=(self.methods[place],), numbers=(self.numbers[place],))
 
 
 class Scorer:
-    """Fills and measures cases; opens every method and judge once, at its first use."""
+    """Fills and measures cases; opens every method and network once, at its first use."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._judges = job.judges.opened()
-        self._inception = job.judges.open_inception()
-        if self._judges or self._inception is not None:
+        self._perceptual = job.perceptual.opened()
+        self._inception = job.perceptual.open_inception()
+        networks = job.perceptual.sources(self._perceptual, self._inception)
+        if networks != job.networks:
+            raise ModelError(
+                f"the networks that measure were {', '.join(job.networks)} and are {', '.join(networks)} by now: give "
+                "weights that stay the same"
+            )
+        if networks:
             import torch
 
             torch.set_num_threads(1)
@@ -68,29 +90,26 @@ class Scorer:
         try:
             case = self._job.cases[index]
         except InpaintError as error:
-            told = " ".join(str(error).split())
-            return {"case": index, "about": None, "scores": [{"error": told}] * len(self._job.methods)}
+            return _unreadable(index, len(self._job.methods), " ".join(str(error).split()))
         decoded = time.perf_counter()
-        scores, seconds, features = [], [], [self._features(case.truth)]
-        for number, method in enumerate(self._job.methods):
+        scores, seconds = [], []
+        self._keep_features(index, TRUTH, case.truth)
+        for number, method in zip(self._job.numbers, self._job.methods, strict=True):
             if method.label not in self._fills:
-                self._fills[method.label] = open_method(method)
+                self._fills[method.label] = open_method(method, threads=1)
             began = time.perf_counter()
             filled = self._filled(method, case)
             seconds.append(time.perf_counter() - began)
             if isinstance(filled, str):
                 scores.append({"error": filled})
-                features.append(None)
                 continue
             scores.append(self._score(case, filled))
-            features.append(self._features(filled))
+            self._keep_features(index, number, filled)
             _write_png(picture_file(self._job.out, index, number), filled)
-        if self._inception is not None:
-            _write_features(features_file(self._job.out, index), features)
         ended = time.perf_counter()
         return {
             "case": index,
-            "about": about(case),
+            "about": about(case, pasted=self._job.cases.is_removal(index)),
             "scores": scores,
             "fill_seconds": seconds,
             "decoding_seconds": decoded - started,
@@ -98,36 +117,55 @@ class Scorer:
         }
 
     def _filled(self, method: Method, case: Case) -> Pixels | str:
-        """The method's composite, or in one line why there is none: a method may be anybody's."""
+        """The method's composite, or in one line why there is none: a method may be anybody's.
+
+        Raises MemoryError: another number of workers may have room for it.
+        """
         try:
             return self._fills[method.label](case.shown, case.hole)
         except InpaintError as error:
             return " ".join(str(error).split())
+        except MemoryError:
+            raise
         except Exception as error:
             return " ".join(f"{type(error).__name__}: {error}".split())[:500]
 
     def _score(self, case: Case, filled: Pixels) -> dict[str, Any]:
         found: dict[str, Any] = measure(case.truth, filled, case.hole)
-        for judge in self._judges:
-            found.update(judge(case.truth, filled, case.hole))
+        for each in self._perceptual:
+            found.update(each(case.truth, filled, case.hole))
         found = {name: value if math.isfinite(value) else None for name, value in found.items()}
         return {**found, "known_changed": known_changed(case.shown, filled, case.hole)}
 
-    def _features(self, pixels: Pixels) -> Any:
-        return None if self._inception is None else self._inception(pixels)
+    def _keep_features(self, index: int, number: int | str, pixels: Pixels) -> None:
+        if self._inception is not None:
+            buffer = io.BytesIO()
+            np.save(buffer, self._inception(pixels))
+            _write_whole(features_file(self._job.out, index, number), buffer.getvalue())
 
 
-def about(case: Case) -> dict[str, Any]:
-    """What a report says about a case beside its names; `truth` are the photo's own values of what is read by them."""
+def _unreadable(index: int, methods: int, told: str) -> dict[str, Any]:
+    """The record of a case whose photo cannot be read: every method fails on it."""
+    return {"case": index, "about": None, "scores": [{"error": told}] * methods}
+
+
+def about(case: Case, *, pasted: bool = False) -> dict[str, Any]:
+    """What a report says about a case beside its names; `truth` are the photo's own values of what is read by them.
+
+    `pasted`: with the checksum of what was shown and of the hole, which no file holds.
+    """
     ratio, depth = float(case.hole.mean()), hole_depth(case.hole)
     own = measure(case.truth, case.truth, case.hole, [m.name for m in METRICS.values() if m.better == "truth"])
-    return {
+    found = {
         "hole_ratio": rounded(ratio),
         "depth_px": rounded(depth) if math.isfinite(depth) else None,
         "area_bin": area_bin(ratio),
         "depth_bin": depth_bin(depth),
         "truth": {name: value if math.isfinite(value) else None for name, value in own.items()},
     }
+    if pasted:
+        found["shown_sha256"] = hashlib.sha256(case.shown.tobytes() + np.packbits(case.hole).tobytes()).hexdigest()
+    return found
 
 
 def picture_file(out: Path, index: int, method_number: int) -> Path:
@@ -135,29 +173,38 @@ def picture_file(out: Path, index: int, method_number: int) -> Path:
     return out / "fills" / f"{index:06d}" / f"{method_number}.png"
 
 
-def features_file(out: Path, index: int) -> Path:
-    """Where the Inception features of a case lie: (1 + methods, 2048), the truth's first; NaN where a fill failed."""
-    return out / "features" / f"{index:06d}.npy"
+def features_file(out: Path, index: int, number: int | str) -> Path:
+    """Where the Inception features (2048,) of a case lie: of the method with this number, or of the truth."""
+    return out / "features" / f"{index:06d}" / f"{number}.npy"
 
 
 def _write_png(path: Path, pixels: Pixels) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     _, data = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), PNG_QUICK)
-    path.write_bytes(data.tobytes())
+    _write_whole(path, data.tobytes())
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """A file that is there as a whole or not at all. Raises DataError."""
+    partial = path.with_name(f"{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise DataError(
+            f"'{path}' cannot be written ({error.strerror or error}), expected room on the disk: make some, and go on "
+            "with --resume"
+        ) from error
 
 
 def read_png(path: Path) -> Pixels | None:
     """A picture written by a worker; None where it failed or is gone."""
-    if not path.is_file():
+    if not path.is_file() or not path.stat().st_size:
         return None
     decoded = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
     return None if decoded is None else np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def _write_features(path: Path, features: Sequence[Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    blank = np.full_like(features[0], np.nan)
-    np.save(path, np.stack([blank if each is None else each for each in features]))
 
 
 # --- Processes -------------------------------------------------------------------------------------------------------
@@ -192,42 +239,97 @@ def _score_case(index: int) -> dict[str, Any]:
         return _scorer(index)
     except InpaintError:
         raise
+    except MemoryError:
+        raise ModelError(
+            "memory ran out in a worker: what was measured is kept; go on with --resume and fewer --workers"
+        ) from None
     except Exception as error:
         raise ModelError(f"a worker failed with {type(error).__name__}: {' '.join(str(error).split())[:500]}") from None
 
 
-def score_all(job: Job, indices: Sequence[int], workers: int) -> Iterator[dict[str, Any]]:
+def score_all(job: Job, indices: Sequence[int], workers: int) -> Generator[dict[str, Any], None, None]:
     """The records of these cases, in the order in which they are done. Raises InpaintError.
 
-    Where the iteration is left early, workers finish the cases they are at, and what they measured is lost.
+    Where a worker dies, the cases that were being worked on are tried again one by one, each method in a process of its
+    own, so that a method whose own code crashes has an error and the others go on. Where the iteration is left early,
+    workers finish the cases they are at, and what they measured is lost.
     """
-    todo = iter(indices)
-    with _one_thread_each():
-        pool = ProcessPoolExecutor(
-            min(workers, max(1, len(indices))), multiprocessing.get_context("spawn"), _begin, (job,)
-        )
+    left = list(indices)
+    while left:
+        waiting: dict[Future[dict[str, Any]], int] = {}
+        pool = _pool(job, min(workers, len(left)))
         try:
-            waiting: set[Future[dict[str, Any]]] = set()
-            for index in todo:
-                waiting.add(pool.submit(_score_case, index))
-                if len(waiting) >= workers * (1 + AHEAD):
-                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                    yield from (each.result() for each in done)
-            while waiting:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                yield from (each.result() for each in done)
+            yield from _by_pool(pool, left, workers, waiting)
         except BrokenProcessPool:
-            raise ModelError(
-                "a worker process was killed, perhaps because memory ran out: what was measured is kept; go on with "
-                "--resume and fewer --workers"
-            ) from None
+            suspects = sorted(waiting.values())[: workers * (1 + AHEAD)]
+            left = [index for index in left if index not in suspects]
+            pool.shutdown(cancel_futures=True)
+            yield from (_score_apart(job, index) for index in suspects)
         finally:
             pool.shutdown(cancel_futures=True)
 
 
+def _pool(job: Job, workers: int) -> ProcessPoolExecutor:
+    most = MOST_WORKERS_ON_WINDOWS if sys.platform == "win32" else workers
+    return ProcessPoolExecutor(min(workers, most), multiprocessing.get_context("spawn"), _begin, (job,))
+
+
+def _by_pool(
+    pool: ProcessPoolExecutor, left: list[int], workers: int, waiting: dict[Future[dict[str, Any]], int]
+) -> Iterator[dict[str, Any]]:
+    """The records of the cases that are `left`, which are taken from it as they are done."""
+    todo = list(left)
+    while todo or waiting:
+        while todo and len(waiting) < workers * (1 + AHEAD):
+            index = todo.pop(0)
+            waiting[_submitted(pool, index)] = index
+        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in done:
+            record = future.result()
+            left.remove(waiting.pop(future))
+            yield record
+
+
+def _submitted(pool: ProcessPoolExecutor, index: int) -> Future[dict[str, Any]]:
+    """A case handed to the pool, which may start a process for it: on one thread, and deaf to Ctrl-C from the start."""
+    with _one_thread_each(), interrupts_left_to_this_process():
+        return pool.submit(_score_case, index)
+
+
+def _score_apart(job: Job, index: int) -> dict[str, Any]:
+    """The record of a case near which a worker died: every method in a process of its own."""
+    records = []
+    for place, method in enumerate(job.methods):
+        pool = _pool(job.only(place), 1)
+        try:
+            records.append(_submitted(pool, index).result())
+        except BrokenProcessPool:
+            told = f"model '{method.model}' ended its process: it crashed, or memory ran out"
+            records.append({"case": index, "about": None, "scores": [{"error": told}], "fill_seconds": [0.0]})
+        finally:
+            pool.shutdown(cancel_futures=True)
+    known = next((record for record in records if record["about"] is not None), records[0])
+    if known["about"] is None:
+        with_about = about(job.cases[index], pasted=job.cases.is_removal(index)) if _is_readable(job, index) else None
+        known = {**known, "about": with_about}
+    return {
+        **known,
+        "scores": [score for record in records for score in record["scores"]],
+        "fill_seconds": [spent for record in records for spent in record.get("fill_seconds", [0.0])],
+    }
+
+
+def _is_readable(job: Job, index: int) -> bool:
+    try:
+        _ = job.cases[index]
+    except InpaintError:
+        return False
+    return True
+
+
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """Workers read from their environment how many threads they may use; it is put back."""
+    """A new process reads from its environment how many threads it may use; ours is put back."""
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     try:

@@ -1,8 +1,9 @@
-"""What many scores say together: means with bootstrap intervals, paired differences, bins, and Wilson's interval."""
+"""What many scores say together: means with bootstrap intervals, bins, disagreement, and Wilson's interval."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +18,12 @@ RESAMPLES = 10_000
 TAILS = (2.5, 97.5)
 """Percentiles between which an interval lies: 95 %."""
 
+FEWEST_FOR_INTERVAL = 10
+"""Fewer photos have a mean without an interval: resamples of so few values know too little of what others would be."""
+
+DIGITS = 10
+"""Significant digits of every number that is computed over photos: beyond them machines may disagree."""
+
 _Z = 1.959963984540054  # of the standard normal distribution, 97.5 % lie below
 _DRAWS_AT_ONCE = 1 << 21
 _SUM_BITS = 52
@@ -27,11 +34,14 @@ _SUM_BITS = 52
 
 @dataclass(frozen=True)
 class Interval:
-    """The mean of a metric over photos, its 95 % interval, the median, and how many photos it was measured on."""
+    """The mean of a metric over photos, its 95 % interval, the median, and how many photos it was measured on.
+
+    `low` and `high` are None where there are fewer photos than `FEWEST_FOR_INTERVAL`.
+    """
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     median: float
     photos: int
 
@@ -40,7 +50,10 @@ class Interval:
 class Bootstrap:
     """Resamples of some photos, the same at every use, so that methods and metrics are compared on the same draws.
 
-    Percentile intervals of the mean. Source: Efron 1979, Bootstrap methods: another look at the jackknife.
+    Percentile intervals of the mean, whose ends are moved away from it by `widening`, for those of few photos are too
+    narrow. Source: Efron 1979, Bootstrap methods: another look at the jackknife; Hesterberg 2015, What teachers should
+    know about the bootstrap. Differs: Hesterberg widens by taking other percentiles. To the first order that is the
+    same, and on differences with heavy tails this holds the true mean more often.
     """
 
     photos: int
@@ -71,8 +84,11 @@ class Bootstrap:
         resampled = self._resampled_means(offsets, measured[:, found])
         intervals: list[Interval | None] = [None] * values.shape[1]
         for column, each, mean, drawn in zip(found, own, means, resampled.T, strict=True):
-            low, high = np.percentile(drawn[~np.isnan(drawn)], TAILS)
-            intervals[column] = Interval(mean, mean + float(low), mean + float(high), float(np.median(each)), len(each))
+            low = high = None
+            if len(each) >= FEWEST_FOR_INTERVAL:
+                ends = np.percentile(drawn[~np.isnan(drawn)], TAILS) * widening(len(each))
+                low, high = mean + float(ends[0]), mean + float(ends[1])
+            intervals[column] = Interval(mean, low, high, float(np.median(each)), len(each))
         return intervals
 
     def _resampled_means(self, offsets: Columns, measured: NDArray[np.bool_]) -> Columns:
@@ -103,14 +119,24 @@ class Bootstrap:
         return means
 
 
-def paired_difference(ours: Columns, theirs: Columns, bootstrap: Bootstrap) -> list[Interval | None]:
-    """Ours minus theirs, photo by photo, over the photos that both have: the interval of each column.
+def widening(photos: int) -> float:
+    """By how much a percentile interval of the mean of so many photos is too narrow: sqrt(n / (n - 1)) t / z."""
+    return math.sqrt(photos / (photos - 1)) * student_quantile(photos - 1) / _Z
 
-    Both are (photos, columns), NaN = not measured. An interval without 0 says that the two differ on such photos.
+
+def student_quantile(degrees: int) -> float:
+    """97.5 % of Student's t distribution lie below it; from 9 degrees of freedom on to 2e-5.
+
+    Source: Abramowitz and Stegun 1964, 26.7.5, an expansion of Cornish and Fisher's kind.
     """
-    if ours.shape != theirs.shape:
-        raise DataError(f"values have shapes {ours.shape} and {theirs.shape}, expected the same photos and columns")
-    return bootstrap.intervals(ours - theirs)
+    z = _Z
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + sum(term / degrees**power for power, term in enumerate(terms, 1))
 
 
 def wilson(hits: int, trials: int) -> tuple[float, float]:
@@ -128,6 +154,22 @@ def wilson(hits: int, trials: int) -> tuple[float, float]:
     return (0.0 if hits == 0 else centre - reach), (1.0 if hits == trials else centre + reach)
 
 
+def disagreement(scores: Sequence[Mapping[str, Any]]) -> float | None:
+    """How far the methods are apart on one case: the largest hole L1 less the smallest; of one method alone its own.
+
+    None where fewer than two of several methods have one, or the only method failed.
+    """
+    found = [each["hole_l1"] for each in scores if each.get("hole_l1") is not None]
+    if len(scores) == 1:
+        return found[0] if found else None
+    return max(found) - min(found) if len(found) > 1 else None
+
+
+def rounded(value: float) -> float:
+    """A number to as many digits as every machine agrees on."""
+    return float(f"{value:.{DIGITS}g}")
+
+
 # --- What makes a hole hard ------------------------------------------------------------------------------------------
 
 AREA_BINS: Mapping[str, tuple[float, float]] = {
@@ -136,9 +178,11 @@ AREA_BINS: Mapping[str, tuple[float, float]] = {
 }
 """Name to the hole's share of the frame, from the lower bound on and below the upper one; the last takes its upper."""
 
+_SURELY_WHOLE = 1000.0  # pixels; beyond, single precision cannot tell neighbouring squares apart
+
 DEPTH_BINS: Mapping[str, tuple[float, float]] = {
     **{f"{low}-{high} px": (float(low), float(high)) for low, high in ((0, 4), (4, 8), (8, 16), (16, 32), (32, 64))},
-    "64 px and more": (64.0, math.inf),
+    "64+ px": (64.0, math.inf),
 }
 """Name to the depth of the hole in pixels (`hole_depth`), bounds as in `AREA_BINS`."""
 
@@ -168,4 +212,6 @@ def hole_depth(hole: Hole) -> float:
     """
     if hole.all():
         return math.inf
-    return float(cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE).max())
+    farthest = float(cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE).max())
+    # Single precision, whose last bit depends on where the array lies in memory; squares of distances are whole.
+    return math.sqrt(round(farthest**2)) if farthest < _SURELY_WHOLE else float(round(farthest))

@@ -10,22 +10,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .metrics import Metric
-from .statistics import AREA_BINS, DEPTH_BINS, Bootstrap, Interval
+from .metrics import LEAST_AVERAGED, Metric, distance_from_one
+from .statistics import AREA_BINS, DEPTH_BINS, FEWEST_FOR_INTERVAL, Bootstrap, Interval, rounded
 
 Scores = Mapping[str, Sequence[Mapping[str, Any]]]
 """By method's label: one dictionary per case, either metric name to value or None, or {"error": text}."""
 
 ABOUT_A_CASE = ("group", "photo", "mask", "hole_ratio", "depth_px", "area_bin", "depth_bin")
-DIGITS = 10
-"""Significant digits of every number that is computed over photos: beyond them machines may disagree."""
+TOO_FEW = f"fewer than {FEWEST_FOR_INTERVAL} photos"
+"""Why a mean stands without its interval."""
+
+OF_DIFFERENCES = {
+    "lower": "value",
+    "higher": "value",
+    "one": "distance to 1",
+    "truth": "distance to the photo's own",
+}
+"""`Metric.better` to what is subtracted in paired differences: where no value is better than every other, distances."""
 
 
 def summary_tables(cases: Sequence[Mapping[str, Any]], scores: Scores, metrics: Sequence[Metric]) -> dict[str, Any]:
     """`tables`, `by_area`, `by_depth` and `differences` of a report, from its `cases` and `scores`.
 
-    Every mean is over photos, each photo counting once, with its bootstrap interval; a method that failed on a photo is
-    averaged over the others, and says so in `failed`. Differences are paired: over the photos that both have.
+    Every mean is over photos, each photo counting once, with its bootstrap interval (`low` and `high` are None for
+    fewer photos than `FEWEST_FOR_INTERVAL`); a method that failed on a photo is averaged over the others, and says so
+    in `failed`. Differences are paired: over the photos that both have. Their `of` says what is subtracted: the "value"
+    itself, or, of metrics for which neither less nor more is better, how far it is from where it should be: the
+    "distance to 1" is |ln value|, the "distance to the photo's own" is |value - the photo's own value|.
     """
     groups = list(dict.fromkeys(case["group"] for case in cases))
     tables: list[dict[str, Any]] = []
@@ -41,7 +52,7 @@ def summary_tables(cases: Sequence[Mapping[str, Any]], scores: Scores, metrics: 
                 inside = [number for number in members if cases[number][key] == name]
                 if inside:
                     into.append({"group": group, "bin": name, "rows": _rows(inside, scores, metrics)})
-        differences += _differences(group, members, scores, metrics)
+        differences += _differences(group, members, cases, scores, metrics)
     return {"tables": tables, "by_area": by_area, "by_depth": by_depth, "differences": differences}
 
 
@@ -50,7 +61,7 @@ def _rows(members: Sequence[int], scores: Scores, metrics: Sequence[Metric]) -> 
     names = [metric.name for metric in metrics]
     values = np.stack([_values(scores[label], members, names) for label in scores], axis=1)  # photos, methods, metrics
     photos, methods, columns = values.shape
-    found = iter(Bootstrap(photos).intervals(values.reshape(photos, methods * columns)))
+    found = iter(_means(values.reshape(photos, methods * columns), list(metrics) * methods))
     rows = []
     for label in scores:
         mine = [scores[label][number] for number in members]
@@ -61,7 +72,7 @@ def _rows(members: Sequence[int], scores: Scores, metrics: Sequence[Metric]) -> 
                 "photos": len(done),
                 "failed": len(mine) - len(done),
                 "known_changed": sum(int(each["known_changed"]) for each in done),
-                "metrics": {name: _stated(next(found)) for name in names},
+                "metrics": {name: next(found) for name in names},
                 "distribution": {},
             }
         )
@@ -74,9 +85,27 @@ def _of_truth(photos: Sequence[Mapping[str, Any]], metrics: Sequence[Metric]) ->
     for metric in metrics:
         values = [photo[metric.name] for photo in photos if photo.get(metric.name) is not None]
         if metric.better == "truth" and values:
-            (interval,) = Bootstrap(len(values)).intervals(np.array(values, np.float64)[:, None])
-            found[metric.name] = _stated(interval)
+            (found[metric.name],) = _means(np.array(values, np.float64)[:, None], [metric])
     return found
+
+
+def _means(values: NDArray[np.float64], metrics: Sequence[Metric]) -> list[dict[str, float | int | None] | None]:
+    """The mean of each column (photos, columns) with its interval, as the column's metric is averaged."""
+    geometric = np.array([metric.average == "geometric" for metric in metrics], np.bool_)
+    averaged = values.copy()
+    averaged[:, geometric] = np.log(np.maximum(values[:, geometric], LEAST_AVERAGED))
+    found = Bootstrap(len(values)).intervals(averaged)
+    for number in np.flatnonzero(geometric):
+        found[number] = _out_of_logarithms(found[number], values[:, number])
+    return [_stated(each) for each in found]
+
+
+def _out_of_logarithms(of: Interval | None, values: NDArray[np.float64]) -> Interval | None:
+    """The geometric mean with its interval; the median is that of the values themselves."""
+    if of is None:
+        return None
+    low, high = (None if end is None else math.exp(end) for end in (of.low, of.high))
+    return Interval(math.exp(of.mean), low, high, float(np.nanmedian(values)), of.photos)
 
 
 def _values(of: Sequence[Mapping[str, Any]], members: Sequence[int], names: Sequence[str]) -> NDArray[np.float64]:
@@ -85,23 +114,29 @@ def _values(of: Sequence[Mapping[str, Any]], members: Sequence[int], names: Sequ
     return np.array([[math.nan if value is None else value for value in row] for row in rows], np.float64)
 
 
-def _stated(interval: Interval | None) -> dict[str, float | int] | None:
+def _stated(interval: Interval | None) -> dict[str, float | int | None] | None:
     """An interval as it is written."""
     if interval is None:
         return None
-    numbers = {name: rounded(getattr(interval, name)) for name in ("mean", "low", "high", "median")}
+    found = {name: getattr(interval, name) for name in ("mean", "low", "high", "median")}
+    numbers = {name: None if value is None else rounded(value) for name, value in found.items()}
     return {**numbers, "photos": interval.photos}
 
 
-def rounded(value: float) -> float:
-    """A number to as many digits as every machine agrees on."""
-    return float(f"{value:.{DIGITS}g}")
+def _differences(
+    group: str,
+    members: Sequence[int],
+    cases: Sequence[Mapping[str, Any]],
+    scores: Scores,
+    metrics: Sequence[Metric],
+) -> list[dict[str, Any]]:
+    """Every method minus every method before it, photo by photo: values, or their distances from where they should be.
 
-
-def _differences(group: str, members: Sequence[int], scores: Scores, metrics: Sequence[Metric]) -> list[dict[str, Any]]:
-    """Every method minus every method before it, photo by photo."""
+    An interval without 0 says that the two differ on such photos.
+    """
     labels, names = list(scores), [metric.name for metric in metrics]
-    values = {label: _values(scores[label], members, names) for label in labels}
+    own = _values([case.get("truth") or {} for case in cases], members, names)
+    values = {label: _compared(_values(scores[label], members, names), own, metrics) for label in labels}
     pairs = [(ours, theirs) for place, ours in enumerate(labels) for theirs in labels[:place]]
     if not pairs:
         return []
@@ -109,23 +144,24 @@ def _differences(group: str, members: Sequence[int], scores: Scores, metrics: Se
     found = iter(Bootstrap(len(members)).intervals(columns))
     rows: list[dict[str, Any]] = []
     for ours, theirs in pairs:
-        for name in names:
+        for metric in metrics:
             stated = _stated(next(found))
             if stated is not None:
                 stated.pop("median")
-                rows.append({"group": group, "metric": name, "method": ours, "reference": theirs, **stated})
+                about = {"group": group, "metric": metric.name, "of": OF_DIFFERENCES[metric.better]}
+                rows.append({**about, "method": ours, "reference": theirs, **stated})
     return rows
 
 
-def disagreement(scores: Sequence[Mapping[str, Any]]) -> float | None:
-    """How far the methods are apart on one case: the largest hole L1 less the smallest; of one method alone its own.
-
-    None where fewer than two of several methods have one, or the only method failed.
-    """
-    found = [each["hole_l1"] for each in scores if each.get("hole_l1") is not None]
-    if len(scores) == 1:
-        return found[0] if found else None
-    return max(found) - min(found) if len(found) > 1 else None
+def _compared(values: NDArray[np.float64], own: NDArray[np.float64], metrics: Sequence[Metric]) -> NDArray[np.float64]:
+    """What is subtracted of values (photos, metrics), `OF_DIFFERENCES`; `own` are the photos' own values."""
+    compared = values.copy()
+    for column, metric in enumerate(metrics):
+        if metric.better == "one":
+            compared[:, column] = [distance_from_one(each) for each in values[:, column]]
+        elif metric.better == "truth":
+            compared[:, column] = np.abs(values[:, column] - own[:, column])
+    return compared
 
 
 # --- Files -----------------------------------------------------------------------------------------------------------
@@ -187,9 +223,12 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def shown_interval(stated: Mapping[str, float] | None) -> str:
-    """A mean with its interval, to the digits that mean something."""
-    if stated is None:
+def shown_interval(stated: Mapping[str, float | None] | None) -> str:
+    """A mean with its interval, to the digits that mean something; without one it says why."""
+    if stated is None or stated["mean"] is None:
         return "-"
-    digits = 3 if max(abs(stated["mean"]), abs(stated["high"])) < 2 else 2
-    return f"{stated['mean']:.{digits}f} ({stated['low']:.{digits}f} to {stated['high']:.{digits}f})"
+    mean, low, high = stated["mean"], stated["low"], stated["high"]
+    digits = 3 if max(abs(mean), abs(mean if high is None else high)) < 2 else 2
+    if low is None or high is None:
+        return f"{mean:.{digits}f} ({TOO_FEW})"
+    return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"

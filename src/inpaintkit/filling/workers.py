@@ -90,7 +90,7 @@ class ProcessLane:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=serve_lane, args=(theirs, settings, fingerprint), daemon=True)
-        with _interrupts_left_to_this_process():
+        with interrupts_left_to_this_process():
             self._process.start()
         theirs.close()
         threading.Thread(target=self._listen, daemon=True).start()
@@ -132,7 +132,7 @@ Lane = LocalLane | ProcessLane
 
 
 @contextmanager
-def _interrupts_left_to_this_process() -> Iterator[None]:
+def interrupts_left_to_this_process() -> Iterator[None]:
     """Ctrl-C reaches every process of a terminal; workers are to be told by this one what to do.
 
     A new process inherits that a signal is ignored (where signals are inherited), so that none strikes while it starts.

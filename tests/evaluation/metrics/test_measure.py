@@ -12,11 +12,7 @@ import pytest
 from skimage import data
 
 from inpaintkit.errors import DataError, UsageError
-from inpaintkit.evaluation.metrics import METRICS, known_changed, measure
-from inpaintkit.evaluation.metrics.pixel import hole_l1, hole_psnr, l1, psnr
-from inpaintkit.evaluation.metrics.sharpness import sharpness
-from inpaintkit.evaluation.metrics.structure import hole_ssim, ms_ssim, similarity, ssim
-from inpaintkit.evaluation.metrics.variation import hole_total_variation, total_variation
+from inpaintkit.evaluation.metrics import DIRECTIONS, METRICS, distance_from_one, known_changed, measure
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "metrics.md"
 
@@ -30,21 +26,45 @@ def composite() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return truth, np.where(hole[..., None], cv2.GaussianBlur(truth, (0, 0), 4), truth), hole
 
 
-def test_every_metric_is_measured_by_its_function(composite):
+def test_in_a_hole_that_is_the_whole_frame_both_scopes_say_the_same(composite):
     truth, filled, hole = composite
-    found = similarity(truth, filled)
-    assert measure(truth, filled, hole) == {
-        "hole_l1": hole_l1(truth, filled, hole),
-        "hole_psnr": hole_psnr(truth, filled, hole),
-        "hole_ssim": hole_ssim(found, hole),
-        "sharpness": sharpness(truth, filled, hole),
-        "hole_total_variation": hole_total_variation(filled, hole),
-        "l1": l1(truth, filled),
-        "psnr": psnr(truth, filled),
-        "ssim": ssim(found),
-        "ms_ssim": ms_ssim(truth, filled),
-        "total_variation": total_variation(filled),
-    }
+    found = measure(truth, filled, np.ones_like(hole))
+    for name in ("l1", "psnr", "ssim", "total_variation"):
+        assert found[f"hole_{name}"] == pytest.approx(found[name], rel=1e-12)
+
+
+def test_what_is_outside_the_hole_counts_for_the_image_alone(composite):
+    """The known part is made equal or not, far from the hole: metrics of the hole do not see it, the others do."""
+    truth, filled, hole = composite
+    other = filled.copy()
+    other[:30] = 255 - other[:30]
+    one, two = measure(truth, filled, hole), measure(truth, other, hole)
+    for name, metric in METRICS.items():
+        assert (one[name] == two[name]) == (metric.scope == "hole"), name
+    assert one["l1"] == pytest.approx(one["hole_l1"] * hole.mean())
+    assert one["psnr"] == pytest.approx(one["hole_psnr"] - 10 * math.log10(hole.mean()))
+
+
+def test_what_has_no_detail_has_no_sharpness_and_no_variation(composite):
+    truth, _, hole = composite
+    found = measure(truth, np.full_like(truth, 100), np.ones_like(hole))
+    assert (found["total_variation"], found["hole_total_variation"]) == (0, 0)
+    assert found["sharpness"] == pytest.approx(0, abs=1e-12)
+    assert measure(truth, truth, hole)["total_variation"] > 1  # in percent
+
+
+def test_a_half_is_as_far_from_one_as_twice():
+    assert distance_from_one(1) == 0
+    assert distance_from_one(0.5) == pytest.approx(math.log(2))
+    assert distance_from_one(2) == pytest.approx(math.log(2))
+    assert distance_from_one(0) == distance_from_one(1e-3) == pytest.approx(math.log(1000))
+    assert math.isnan(distance_from_one(math.nan))
+
+
+def test_ratios_are_averaged_in_logarithms_and_every_direction_has_words():
+    assert [name for name, metric in METRICS.items() if metric.average == "geometric"] == ["sharpness"]
+    assert "geometric" in METRICS["sharpness"].definition
+    assert {metric.better for metric in METRICS.values()} == set(DIRECTIONS)
 
 
 def test_the_table_describes_what_is_measured(composite):

@@ -64,6 +64,23 @@ def test_a_truth_that_is_flat_in_the_hole_has_no_sharpness():
     assert sharpness(truth, truth, hole) == 1
 
 
+def test_flat_is_so_much_a_pixel_however_large_the_hole():
+    """Checks of one grey step have 16 a pixel in any hole; where few pixels have any, a large hole is flat."""
+    rows, columns = np.mgrid[:60, :60]
+    checks = np.where((rows + columns) % 2, 100, 101).astype(np.uint8)[..., None].repeat(3, axis=2)
+    flat = np.full_like(checks, 100)
+    for side in (3, 50):
+        hole = np.zeros((60, 60), bool)
+        hole[5 : 5 + side, 5 : 5 + side] = True
+        assert laplacian_energy(checks, hole) / hole.sum() == pytest.approx(16)
+        assert sharpness(checks, checks, hole) == 1
+    few = flat.copy()
+    few[20:26, 20:26] = checks[20:26, 20:26]  # detail in 36 of 2500 pixels: less than a grey step squared a pixel
+    assert laplacian_energy(few, hole) > 1
+    assert math.isnan(sharpness(few, few, hole))
+    assert sharpness(few, few, hole & (rows >= 18) & (rows < 28) & (columns >= 18) & (columns < 28)) == 1
+
+
 def test_sharpness_does_not_mind_brightness_and_falls_with_blur():
     photo = data.astronaut()[100:200, 100:200]
     hole = np.zeros(photo.shape[:2], bool)

@@ -14,7 +14,7 @@ from torchmetrics.functional.image import (
 )
 
 from inpaintkit.errors import DataError
-from inpaintkit.evaluation.metrics import structure
+from inpaintkit.evaluation.metrics import METRICS, structure
 from inpaintkit.evaluation.metrics.structure import C1, C2, hole_ssim, ms_ssim, similarity, ssim
 
 
@@ -176,6 +176,21 @@ def test_ms_ssim_is_that_of_torchmetrics():
     filled = _worse(truth)
     theirs = multiscale_structural_similarity_index_measure(_tensor(filled), _tensor(truth), data_range=255.0)
     assert ms_ssim(truth, filled) == pytest.approx(float(theirs), abs=1e-8)  # its weights are in single precision
+
+
+def test_ms_ssim_is_given_where_torchmetrics_refuses():
+    """To 175 pixels the coarsest scale is smaller than the window, and the definition says so; then it is theirs."""
+    for side in (161, 175):
+        truth = _photo(side, 200)
+        filled = _worse(truth)
+        with pytest.raises(ValueError, match="larger than"):
+            multiscale_structural_similarity_index_measure(_tensor(filled), _tensor(truth), data_range=255.0)
+        assert ms_ssim(truth, filled) == pytest.approx(_ms_ssim_by_the_article(truth, filled), abs=1e-9)
+    truth = _photo(structure.MS_SSIM_WHOLE_WINDOW, 200)
+    filled = _worse(truth)
+    theirs = multiscale_structural_similarity_index_measure(_tensor(filled), _tensor(truth), data_range=255.0)
+    assert ms_ssim(truth, filled) == pytest.approx(float(theirs), abs=1e-8)
+    assert "below 176 the coarsest scale is 10 pixels" in METRICS["ms_ssim"].definition
 
 
 def test_ms_ssim_needs_sides_above_160():

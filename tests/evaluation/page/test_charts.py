@@ -55,6 +55,24 @@ def test_differences_stand_on_their_side_of_0():
     assert shapes(differences(rows, spoken="", axis="", good=None), "text", "side") == []
 
 
+def test_what_has_no_interval_is_hollow_and_has_no_whisker():
+    one = [Estimate(0, "a", 2.0)]
+    for svg in (
+        bars(one, spoken="", axis=""),
+        differences(one, spoken="", axis="", good="left"),
+        curves([one], ["0-10 %"], spoken="", axis="", across=""),
+    ):
+        assert shapes(svg, "path", "whisker") == []
+        assert len([*shapes(svg, "path", "hollow"), *shapes(svg, "rect", "hollow")]) == 1
+        assert "fewer than 10 photos" in svg
+    svg = scatter([Point(0, "a", 0.1, 2.0, 0.05, 0.2)], spoken="", axis="", across="")
+    assert len(shapes(svg, "path", "whisker")) == 1  # of the seconds
+    assert len(shapes(svg, "path", "hollow")) == 1
+    svg = scatter([Point(0, "a", 0.1, 2.0, 0.05, 0.2, 1.5, 2.5)], spoken="", axis="", across="")
+    assert len(shapes(svg, "path", "whisker")) == 2
+    assert shapes(svg, "path", "hollow") == []
+
+
 def test_curves_break_where_nothing_was_measured():
     gap = [Estimate(0, "a", 1.0), Estimate(0, "a", None), Estimate(0, "a", 3.0), Estimate(0, "a", 2.0)]
     svg = curves([gap], ["0-10 %", "10-20 %", "20-30 %", "<30 %"], spoken="", axis="y", across="x")

@@ -15,7 +15,13 @@ from PIL import Image
 from inpaintkit.errors import PhotoError
 from inpaintkit.evaluation.page import write_page
 from inpaintkit.evaluation.page.markup import amount, decimals_for, element, number, script_data, text
-from inpaintkit.evaluation.page.pictures import best_of, difference_colours, difference_picture, most_spread_first
+from inpaintkit.evaluation.page.pictures import (
+    best_of,
+    difference_colours,
+    difference_picture,
+    most_spread_first,
+    shrunk,
+)
 
 VOID = {"meta", "link", "img", "br", "input"}
 LOADS = {"src", "href", "srcset", "data", "action", "poster", "xlink:href"}
@@ -126,8 +132,44 @@ def test_the_tables_hold_the_reports_numbers(sample, page):
                 stated = row["metrics"][metric]
                 shown = f'data-value="{stated["mean"]!r}" title="median {stated["median"]:.2f}">'
                 assert shown in page
-                interval = f'<span class="interval">{stated["low"]:.2f} to {stated["high"]:.2f}</span>'
-                assert interval in page.split(shown, 1)[1].split("</td>", 1)[0]
+                ends = "fewer than 10 photos"
+                if table["group"] == "centre 48":
+                    ends = f"{stated['low']:.2f} to {stated['high']:.2f}"
+                assert f'<span class="interval">{ends}</span>' in page.split(shown, 1)[1].split("</td>", 1)[0]
+
+
+def test_what_has_no_interval_says_so_and_is_not_drawn_as_certain(sample, page):
+    assert "none for fewer than 10 photos" in Reader(page).words()
+    assert "None" not in page
+    panels = re.findall(r'<details class="panel" data-metric="hole_l1".*?</figure></div></details>', page, re.DOTALL)
+    without, with_ = (panel.split("<h2", 1)[0] for panel in panels)
+    assert 'class="bar hollow"' in without
+    assert 'class="marker hollow"' in without
+    assert 'class="whisker bold"' not in without
+    assert 'class="bar hollow"' not in with_
+    assert with_.count('class="whisker bold"') == 3 * 2  # three references, two methods beside each
+    assert without.count("(fewer than 10 photos)") > 10  # spoken
+
+
+def test_differences_of_distances_say_so_and_have_a_better_side(sample, tmp_path):
+    """Nearer to the goal is better whichever side of it: less is better although sharpness has no lower or higher."""
+    report = sample.report
+    for row in report["tables"][0]["rows"]:
+        row["metrics"]["sharpness"] = {"mean": 0.5, "low": None, "high": None, "median": 0.5, "photos": 4}
+    report["differences"] = [
+        {"group": "boxes <1>", "metric": "sharpness", "of": "distance to 1", "method": "mean colour"}
+        | {"reference": "telea", "mean": -0.5, "low": -0.75, "high": -0.25, "photos": 12}
+    ]
+    page = write(sample, tmp_path)
+    words = Reader(page).words()
+    assert "distance to 1, |ln|: method less telea" in words
+    assert "Differences in sharpness (distance to 1, |ln|), photo by photo" in words
+    assert words.count("\u2190 better") == words.count("worse \u2192") == 2  # one chart for each as the reference
+    assert "Geometric mean sharpness" in words
+    assert "+0.500+0.250 to +0.750" in words  # the other way round
+    assert report["metrics"][0]["average"] == "arithmetic"
+    report["differences"][0] |= {"metric": "hole_l1", "of": "distance to the photo's own"}
+    assert "distance to the photo's own, %: method less telea" in Reader(write(sample, tmp_path)).words()
 
 
 def test_the_best_mean_is_marked(sample, page):
@@ -200,6 +242,35 @@ def decoded(uri: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB"))
 
 
+def test_pictures_of_large_photos_are_shrunk(sample, tmp_path):
+    for what in ("truth", "shown", "hole", "telea", sample.hostile, "mean colour"):
+        sample.pictures[5, what] = sample.pictures[5, what].repeat(10, axis=0).repeat(15, axis=1)
+    page = write(sample, tmp_path, cases=[4, 5])
+    images = {found["alt"]: found for found in Reader(page).all("img")}
+    own = {alt: found for alt, found in images.items() if "astronaut.png" in alt}
+    assert len(own) == 1 + 1 + 1 + 3 + 3  # photo, mask, input, fills and their differences
+    assert {(found["width"], found["height"]) for found in own.values()} == {("768", "512")}
+    mask = decoded(own["The mask of astronaut.png, white is missing"]["src"])
+    assert mask.shape == (512, 768, 3)
+    assert set(np.unique(mask)) == {0, 255}
+    truth = decoded(own["The photo astronaut.png"]["src"]).astype(float)
+    assert np.abs(truth.mean(axis=(0, 1)) - sample.pictures[5, "truth"].mean(axis=(0, 1))).max() < 2
+    assert "The pictures of 1 of them are larger than 768 pixels and stand here shrunk" in page
+    assert "shrunk to that" not in write(sample, tmp_path, cases=[4])
+
+
+def test_shrinking_keeps_the_shape_and_averages():
+    wide = np.zeros((10, 1536, 3), np.uint8)
+    wide[:, ::2] = 200
+    assert shrunk(wide).shape == (5, 768, 3)
+    assert np.unique(shrunk(wide)).tolist() == [100]
+    hole = np.zeros((2000, 3), bool)
+    hole[1000:] = True
+    assert (shrunk(hole).shape, shrunk(hole).dtype, shrunk(hole).mean()) == ((768, 1), np.bool_, 0.5)
+    small = np.zeros((768, 768, 3), np.uint8)
+    assert shrunk(small) is small
+
+
 def test_a_photo_that_cannot_be_read_leaves_the_others(sample, tmp_path):
     good = sample.picture
 
@@ -245,6 +316,15 @@ def test_distributions_are_defined_by_their_network(sample, tmp_path):
     page = write(sample, tmp_path)
     assert "KID (a network)" in page.split("<tbody>", 1)[0]
     assert 'id="def-kid"' in page
+
+
+def test_who_failed_on_some_photos_has_not_won(sample, tmp_path):
+    rows = sample.report["tables"][0]["rows"]
+    name = sample.report["metrics"][0]["name"]
+    for row, mean, photos in zip(rows, (3.0, 2.0, 1.0), (8, 8, 5), strict=True):
+        row["metrics"][name] = {"mean": mean, "low": None, "high": None, "median": mean, "photos": photos}
+    first = write(sample, tmp_path).split('class="sortable results"', 1)[1].split("</table>", 1)[0]
+    assert 'class="best">2' in first.replace(".00", "")
 
 
 def test_one_method_alone(sample, tmp_path):
@@ -320,6 +400,8 @@ def test_the_colours_grow_lighter():
         ({"a": 2.0, "b": 1.0}, "lower", {"b"}),
         ({"a": 2.0, "b": 1.0, "c": 2.0}, "higher", {"a", "c"}),
         ({"a": 1.3, "b": 0.8, "c": None}, "one", {"b"}),
+        ({"a": 0.5, "b": 1.6}, "one", {"b"}),  # a half is as far from 1 as twice
+        ({"a": 0.0, "b": 3.0}, "one", {"b"}),
         ({"a": 2.0, "b": 1.0}, "truth", set()),
         ({"a": 2.0, "b": None}, "lower", set()),
     ],

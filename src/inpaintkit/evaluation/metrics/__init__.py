@@ -8,13 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError, UsageError, unknown_name
-from .metric import METRICS, Metric
+from .metric import DIRECTIONS, LEAST_AVERAGED, METRICS, Metric, distance_from_one
 from .pixel import PSNR_CEILING_DB, Hole, Pixels, hole_l1, hole_psnr, l1, psnr
 from .sharpness import sharpness
 from .structure import MS_SSIM_SIDE, Similarity, hole_ssim, ms_ssim, similarity, ssim
 from .variation import hole_total_variation, total_variation
 
 __all__ = [
+    "DIRECTIONS",
+    "LEAST_AVERAGED",
     "METRICS",
     "MS_SSIM_SIDE",
     "PSNR_CEILING_DB",
@@ -22,6 +24,7 @@ __all__ = [
     "Metric",
     "Pixels",
     "check_composite",
+    "distance_from_one",
     "known_changed",
     "measure",
 ]

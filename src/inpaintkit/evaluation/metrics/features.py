@@ -15,13 +15,14 @@ from torch import Tensor
 from ...features import load_features
 from ...losses.id_mrf import id_mrf_loss, log_positions
 from . import Hole, Metric, Pixels
+from .truth import OfLastTruth
 
 TAPS = ("relu3_2", "relu4_2")
 NAMES = {"own": "own VGG19", "imagenet": "ImageNet VGG19"}
 """How the tables call the network, by `FeatureNetwork.source`; any other file is called by its name."""
 
 
-class FeatureJudge:
+class FeatureDistance:
     """Feature distance and texture of one composite; `source` says which weights compared them.
 
     `weights`: "own", "imagenet" or a file, as `inpaintkit.features.load_features` takes them.
@@ -34,14 +35,10 @@ class FeatureJudge:
         self.source = self.network.source
         network = NAMES.get(self.source) or f"VGG19 {self.source}"
         self.metrics: tuple[Metric, ...] = (_feature_distance(network), _texture(network))
-        self._truth: Pixels | None = None
-        self._of_truth: dict[str, Tensor] = {}
+        self._truth_features = OfLastTruth(self._features)
 
     def __call__(self, truth: Pixels, filled: Pixels, hole: Hole) -> dict[str, float]:
-        """`feature_distance` and `texture`; NaN where less than two positions of a layer lie in the hole.
-
-        The features of the last truth are kept: a photo's methods come one after the other.
-        """
+        """`feature_distance` and `texture`; NaN where less than two positions of a layer lie in the hole."""
         if min(hole.shape) < 8:  # nothing is left of the picture at relu4_2
             return {"feature_distance": math.nan, "texture": math.nan}
         mask = torch.tensor(hole)[None, None].float()
@@ -62,12 +59,6 @@ class FeatureJudge:
         image = torch.tensor(pixels).permute(2, 0, 1)[None].float() / 255
         found: dict[str, Tensor] = self.network(image, TAPS)
         return found
-
-    def _truth_features(self, truth: Pixels) -> dict[str, Tensor]:
-        if self._truth is None or not np.array_equal(self._truth, truth):
-            self._of_truth = self._features(truth)
-            self._truth = truth.copy()
-        return self._of_truth
 
 
 def _feature_distance(network: str) -> Metric:

@@ -15,8 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...errors import ModelError
-from ...pretrained import Progress, checked_sha256, chosen_tensors, published_file, read_tensors
+from ...pretrained import Progress, checked_sha256, chosen_tensors, find_weights, read_tensors
 
 # 95,628,359 bytes, weights of float32 with the classifier.
 ADDRESS = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
@@ -235,17 +234,14 @@ def load_inception(
 
     Raises: ModelError when the weights are missing, damaged or of another network, torchvision's Inception included.
     """
-    if str(weights) == "download":
-        path = published_file(
-            ADDRESS, what="Inception weights 'download'", otherwise="leave FID and KID out", progress=progress
-        )
-    else:
-        path = Path(weights).expanduser()
-        if not path.is_file():
-            raise ModelError(
-                f"Inception weights '{weights}': no such file; give {ADDRESS.rpartition('/')[2]} as pytorch-fid "
-                "publishes it, or 'download'"
-            )
+    path = find_weights(
+        weights,
+        {"download": ADDRESS},
+        what="Inception weights",
+        otherwise="leave FID and KID out",
+        expected=f"{ADDRESS.rpartition('/')[2]} as pytorch-fid publishes it, or 'download'",
+        progress=progress,
+    )
     digest = checked_sha256(path)
     with torch.random.fork_rng(devices=[]):  # the initial weights are overwritten; the caller's seed shall not notice
         network = FidInception()

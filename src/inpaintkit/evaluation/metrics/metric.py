@@ -1,10 +1,23 @@
 """What a metric is called, what it says and how it is read; the table of those that need no network."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from .pixel import PSNR_CEILING_DB
-from .structure import MS_SSIM_SIDE
+from .sharpness import FLAT
+from .structure import MS_SSIM_SIDE, MS_SSIM_WHOLE_WINDOW
+
+DIRECTIONS: dict[str, tuple[str, str]] = {
+    "lower": ("\u2193", "lower is better"),
+    "higher": ("\u2191", "higher is better"),
+    "one": ("\u2192\u20091", "nearest to 1 is better"),
+    "truth": ("\u2192\u2009truth", "as the photo has it is better; no direction of its own"),
+}
+"""What `Metric.better` says, as an arrow and in words."""
+
+LEAST_AVERAGED = 1e-3
+"""What a smaller value counts as where logarithms are taken: one flat fill must not send a geometric mean to 0."""
 
 
 @dataclass(frozen=True)
@@ -13,7 +26,8 @@ class Metric:
 
     `better` is "lower" or "higher"; "one" where 1 is right; "truth" where it has no direction of its own and is read
     beside the same metric of the photo. `scope` says whether it looks at the missing pixels or at the whole image.
-    `range`, `definition` and `source` are sentences for the report.
+    `range`, `definition` and `source` are sentences for the report. `average` says which mean over photos is taken:
+    "geometric", of ratios, is that of the logarithms, where less than `LEAST_AVERAGED` counts as that.
     """
 
     name: str
@@ -24,6 +38,15 @@ class Metric:
     range: str
     definition: str
     source: str
+    average: Literal["arithmetic", "geometric"] = "arithmetic"
+
+
+def distance_from_one(ratio: float) -> float:
+    """How far a ratio is from 1, where 1 is right: |ln ratio|, less than `LEAST_AVERAGED` counting as that.
+
+    NaN, which was not measured, stays NaN.
+    """
+    return abs(math.log(max(ratio, LEAST_AVERAGED)))
 
 
 _SSIM_SOURCE = "Wang, Bovik, Sheikh and Simoncelli 2004, Image quality assessment: from error visibility to structural "
@@ -78,9 +101,12 @@ _LISTED = (
         "",
         "0 (flat) upward; 1 is as sharp as the photo, under 0.5 is blur, well over 1 is noise or false texture.",
         "Sum of squares of the Laplacian (3 x 3, four neighbours, of the Rec. 601 luma) at the missing pixels of the "
-        "composite over the same of the photo, per photo. Photos that are flat in the hole are left out.",
+        "composite over the same of the photo, per photo. Photos that are flat in the hole, with a mean square below "
+        f"{FLAT:g} grey step squared, are left out. The mean over photos is the geometric one, in which a ratio below "
+        f"{LEAST_AVERAGED:g} counts as {LEAST_AVERAGED:g}: a half is as far from 1 as twice.",
         "This project; energy of the Laplacian as a measure of focus: Subbarao, Choi and Nikzad 1993, Focusing "
         "techniques",
+        average="geometric",
     ),
     Metric(
         "hole_total_variation",
@@ -131,7 +157,8 @@ _LISTED = (
         "0 to 1 (equal).",
         "Product over five scales, each half the one before by the mean of 2 x 2 pixels, of the mean contrast-and-"
         "structure factor of SSIM, at the coarsest of SSIM itself, each to its weight (0.0448, 0.2856, 0.3001, 0.2363, "
-        f"0.1333), per photo. Both sides must be over {MS_SSIM_SIDE} pixels.",
+        f"0.1333), per photo. Both sides must be over {MS_SSIM_SIDE} pixels; below {MS_SSIM_WHOLE_WINDOW} the coarsest "
+        "scale is 10 pixels, one less than the window, which is filled up by mirroring (torchmetrics refuses there).",
         "Wang, Simoncelli and Bovik 2003, Multiscale structural similarity for image quality assessment",
     ),
     Metric(

@@ -2,7 +2,8 @@
 
 Differs: the filters are OpenCV's in double precision instead of torchmetrics' in single: a fifth of the time, the
 same bits on any number of threads, and no PyTorch (docs/decisions/ssim-by-opencv.md). The definition is torchmetrics'
-and the tests hold it to torchmetrics and to scikit-image.
+and the tests hold it to torchmetrics and to scikit-image; MS-SSIM is given for sides of 161 to 175 pixels too, where
+torchmetrics refuses.
 """
 
 import math
@@ -26,7 +27,10 @@ SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the five scales, finest first. Source: Wang, Simoncelli and Bovik 2003, section 3.2."""
 
 MS_SSIM_SIDE = 2 * RADIUS * 2 ** (len(SCALE_WEIGHTS) - 1)
-"""160: MS-SSIM is defined for sides above it only; at the coarsest scale less would be left than the window reaches."""
+"""160: MS-SSIM is given for sides above it only, as is the custom."""
+
+MS_SSIM_WHOLE_WINDOW = (2 * RADIUS + 1) * 2 ** (len(SCALE_WEIGHTS) - 1)
+"""176: from this side on the window lies within the coarsest scale; below, that is 10 pixels, one less than it."""
 
 _ROWS_AT_ONCE = 64  # strips that stay in the processor's cache take half the time, and large photos little memory
 _WINDOW = cv2.getGaussianKernel(2 * RADIUS + 1, SIGMA, cv2.CV_64F)
@@ -84,8 +88,9 @@ def ms_ssim(truth: NDArray[Any], filled: NDArray[Any], finest: Similarity | None
     """Contrast and structure of four scales times SSIM of the fifth, each to its weight; NaN for sides to 160.
 
     Each scale is half the one before, by the mean of 2 x 2 pixels. Contrast is averaged over the pixels whose window
-    lies within the frame, SSIM over all; a mean below 0 counts as 0. `finest` is `similarity(truth, filled)` where
-    that is at hand.
+    lies within the frame, SSIM over all; a mean below 0 counts as 0. For sides from 161 to 175 the coarsest scale has
+    10 pixels, fewer than the window, which is filled up by mirroring: it is given all the same. `finest` is
+    `similarity(truth, filled)` where that is at hand.
 
     Source: Wang, Simoncelli and Bovik 2003, Eq. 7.
     """

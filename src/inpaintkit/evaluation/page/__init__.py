@@ -8,7 +8,7 @@ from ...photo import write_bytes
 from .markup import document, element
 from .panels import cost_section, figure_section
 from .pictures import Picture, picture_section
-from .tables import head, provenance_section, result_section
+from .results import head, provenance_section, result_section
 
 __all__ = ["write_page"]
 

@@ -31,7 +31,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Point:
-    """One method in the scatter: `x` with its range, `y` with its interval."""
+    """One method in the scatter: `x` with its range, `y` with its interval, None where there is none."""
 
     index: int
     label: str
@@ -39,8 +39,13 @@ class Point:
     y: float
     x_low: float
     x_high: float
-    y_low: float
-    y_high: float
+    y_low: float | None = None
+    y_high: float | None = None
+
+    @property
+    def y_ends(self) -> tuple[float, float]:
+        """The interval, or `y` alone."""
+        return (self.y, self.y) if self.y_low is None or self.y_high is None else (self.y_low, self.y_high)
 
 
 def bars(rows: Sequence[Estimate], *, spoken: str, axis: str, goal: float | None = None) -> str:
@@ -62,7 +67,8 @@ def bars(rows: Sequence[Estimate], *, spoken: str, axis: str, goal: float | None
         if row.mean is not None:
             left, right = sorted((scale(0.0), scale(row.mean)))
             shapes.append(
-                f'<rect class="bar" x="{left:.1f}" y="{middle - 8}" width="{right - left:.1f}" height="16" rx="1.5"/>'
+                f'<rect class="{_kind("bar", row.low is None)}" x="{left:.1f}" y="{middle - 8}" '
+                f'width="{right - left:.1f}" height="16" rx="1.5"/>'
             )
             shapes += _whisker(row, scale, middle)
             end = max(right, scale(row.high) if row.high is not None else right)
@@ -93,7 +99,7 @@ def differences(rows: Sequence[Estimate], *, spoken: str, axis: str, good: str |
         shapes = [_label(row.label, scale.first - 8, middle + 4)]
         if row.mean is not None:
             shapes += _whisker(row, scale, middle, bold=True)
-            shapes.append(_marker(row.index, scale(row.mean), middle))
+            shapes.append(_marker(row.index, scale(row.mean), middle, hollow=row.low is None))
             shapes.append(
                 f'<text class="value" x="{WIDTH - 2}" y="{middle + 4}" text-anchor="end">'
                 f"{number(row.mean, digits, sign=True)}</text>"
@@ -135,7 +141,7 @@ def curves(series: Sequence[Sequence[Estimate]], bins: Sequence[str], *, spoken:
 def scatter(points: Sequence[Point], *, spoken: str, axis: str, across: str) -> str:
     """Quality against seconds, both with their ranges; the seconds on a logarithmic axis."""
     left, right, top, bottom = 46.0, WIDTH - 14.0, 22.0, 262.0
-    low, high = min(point.y_low for point in points), max(point.y_high for point in points)
+    low, high = min(point.y_ends[0] for point in points), max(point.y_ends[1] for point in points)
     if 0 < low < 0.5 * high:
         low = 0.0
     height = _Scale.of(low, high, (bottom, top + 10))
@@ -158,14 +164,18 @@ def scatter(points: Sequence[Point], *, spoken: str, axis: str, across: str) -> 
         x, y = along(point.x), height(point.y)
         taken.append((x - 6, y - 6, x + 6, y + 6))
         taken.append((along(point.x_low), y - 1, along(point.x_high), y + 1))
-        taken.append((x - 1, height(point.y_high), x + 1, height(point.y_low)))
+        taken.append((x - 1, height(point.y_ends[1]), x + 1, height(point.y_ends[0])))
     for point in points:
         x, y = along(point.x), height(point.y)
-        said = f"{point.label}: {number(point.y, digits)} in {point.x:.3g} s"
+        said = (
+            f"{point.label}: {number(point.y, digits)} ({span(point.y_low, point.y_high, digits)}) in {point.x:.3g} s"
+        )
+        whiskers = [_line(along(point.x_low), y, along(point.x_high), y, "whisker")]
+        if point.y_low is not None and point.y_high is not None:
+            whiskers.append(_line(x, height(point.y_low), x, height(point.y_high), "whisker"))
         shapes = [
-            _line(along(point.x_low), y, along(point.x_high), y, "whisker"),
-            _line(x, height(point.y_low), x, height(point.y_high), "whisker"),
-            _marker(point.index, x, y),
+            *whiskers,
+            _marker(point.index, x, y, hollow=point.y_low is None),
             _beside(point.label, x, y, taken, (left, top, right + 12, bottom)),
         ]
         parts.append(_group(point.index, said, shapes))
@@ -303,7 +313,7 @@ def _curve(rows: Sequence[Estimate], places: Sequence[float], height: _Scale, bi
         if row.low is not None and row.high is not None:
             shapes.append(_line(x, height(row.low), x, height(row.high), "whisker"))
         said = f"{label}, {_said(row, digits)}"
-        shapes.append(f"<g><title>{text(said)}</title>{_marker(row.index, x, y)}</g>")
+        shapes.append(f"<g><title>{text(said)}</title>{_marker(row.index, x, y, hollow=row.low is None)}</g>")
     index = rows[0].index
     return _group(index, rows[0].label, [_stroke(index, path) if path else "", *shapes])
 
@@ -324,7 +334,12 @@ def _legend(rows: Sequence[Estimate]) -> tuple[list[str], float]:
     return parts, y + 22
 
 
-def _marker(index: int, x: float, y: float) -> str:
+def _kind(kind: str, hollow: bool) -> str:
+    """The class of a shape; without an interval it is hollow, so that nobody takes it for certain."""
+    return f"{kind} hollow" if hollow else kind
+
+
+def _marker(index: int, x: float, y: float, *, hollow: bool = False) -> str:
     """A filled shape around (x, y); neighbours in the list differ in shape as well as in colour."""
     shapes = (
         "M{0} {1}m-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
@@ -335,7 +350,7 @@ def _marker(index: int, x: float, y: float) -> str:
         "M{0} {1}m-1.6-4.6h3.2v3h3v3.2h-3v3h-3.2v-3h-3v-3.2h3z",
         "M{0} {1}m-5-2.6h10v5.2h-10z",
     )
-    return f'<path class="marker" d="{shapes[index % len(shapes)].format(f"{x:.1f}", f"{y:.1f}")}"/>'
+    return f'<path class="{_kind("marker", hollow)}" d="{shapes[index % len(shapes)].format(f"{x:.1f}", f"{y:.1f}")}"/>'
 
 
 _Box = tuple[float, float, float, float]

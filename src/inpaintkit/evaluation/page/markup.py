@@ -4,13 +4,14 @@ import base64
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import Any
 
 import numpy as np
 
 from ...photo import Photo, encode_photo
+from ..tables import TOO_FEW
 
 Pixels = np.ndarray
 """uint8 RGB (H, W, 3)."""
@@ -51,6 +52,12 @@ def element(tag: str, content: str = "", /, **attributes: Any) -> str:
         attribute = key.rstrip("_").replace("_", "-")
         written.append(f' {attribute}="{"" if value is True else text(value)}"')
     return f"<{tag}{''.join(written)}>{content}</{tag}>"
+
+
+def choice(key: str, label: str, options: Sequence[tuple[str, str]]) -> str:
+    """A list to choose from, of values with what is shown for them, under its label."""
+    inside = "".join(element("option", text(shown), value=value) for value, shown in options)
+    return f'<label for="{key}"><span>{label}</span>{element("select", inside, id=key)}</label>'
 
 
 def script_data(value: Any) -> str:
@@ -116,7 +123,9 @@ def number(value: Any, decimals: int, *, sign: bool = False) -> str:
 
 
 def span(low: Any, high: Any, decimals: int, *, sign: bool = False) -> str:
-    """An interval in words: "5.11 to 5.35"."""
+    """An interval in words: "5.11 to 5.35"; where there is none, why."""
+    if finite(low) is None or finite(high) is None:
+        return TOO_FEW
     return f"{number(low, decimals, sign=sign)} to {number(high, decimals, sign=sign)}"
 
 

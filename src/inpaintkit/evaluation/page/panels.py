@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ..metrics import DIRECTIONS
+from ..tables import TOO_FEW
 from .charts import Estimate, Point, bars, curves, differences, scatter
-from .markup import NONE, decimals_for, element, finite, name, number, span, text
-from .tables import DIRECTIONS, cost_table, method_index, method_name, table_metrics, value_cell
+from .markup import NONE, choice, decimals_for, element, finite, name, number, span, text
+from .results import cost_table, mean_of, method_index, method_name, table_metrics, value_cell
 
 Rows = Sequence[dict[str, Any]]
 
@@ -22,16 +24,17 @@ def figure_section(report: dict[str, Any]) -> str:
     if not shown:
         return ""
     references = _references(report, report.get("differences") or ())
-    boxes = [_choice("metric-choice", "Metric", [(each["name"], _axis(each)) for each in shown])]
+    boxes = [choice("metric-choice", "Metric", [(each["name"], _axis(each)) for each in shown])]
     if len(report["tables"]) > 1:
         groups = [(str(place), str(table["group"])) for place, table in enumerate(report["tables"])]
-        boxes.append(_choice("group-choice", "Group", groups))
+        boxes.append(choice("group-choice", "Group", groups))
     if len(references) > 1:
-        boxes.append(_choice("reference-choice", "Differences to", [(each, each) for each in references]))
+        boxes.append(choice("reference-choice", "Differences to", [(each, each) for each in references]))
     return (
         '<section id="figures" aria-labelledby="figures-title">\n<h2 id="figures-title">Figures</h2>\n'
-        '<p class="note">Whiskers are 95 % bootstrap intervals of the mean over photos. Depth is the distance from the '
-        "deepest missing pixel to the nearest known one: two holes of one area can differ much in it.</p>\n"
+        '<p class="note">Whiskers are 95 % bootstrap intervals of the mean over photos. A hollow marker or an '
+        f"empty bar has none: it is the mean of {TOO_FEW}, which say too little of others. Depth is the distance from "
+        "the deepest missing pixel to the nearest known one: two holes of one area can differ much in it.</p>\n"
         f'<form class="controls needs-script" id="figure-controls">{"".join(boxes)}</form>\n'
         f"{''.join(panels)}</section>\n"
     )
@@ -45,11 +48,6 @@ def cost_section(report: dict[str, Any]) -> str:
         '<section id="costs" aria-labelledby="costs-title">\n<h2 id="costs-title">Costs</h2>\n'
         f"{cost_table(report)}</section>\n"
     )
-
-
-def _choice(key: str, label: str, options: Sequence[tuple[str, str]]) -> str:
-    inside = "".join(element("option", text(shown), value=value) for value, shown in options)
-    return f'<label for="{key}"><span>{label}</span>{element("select", inside, id=key)}</label>'
 
 
 def _axis(metric: dict[str, Any]) -> str:
@@ -108,9 +106,10 @@ def _numbers(heads: Sequence[str], rows: Sequence[str], caption: str) -> str:
 
 
 def _bar_figure(rows: Sequence[Estimate], metric: dict[str, Any], several: str) -> str:
-    spoken = f"Bars: mean {metric['label']} of each method{several}, with 95 % intervals. {_in_words(rows)}"
+    mean, words = mean_of(metric), _in_words(rows)
+    spoken = f"Bars: {mean} {metric['label']} of each method{several}, with 95 % intervals. {words}"
     chart = bars(rows, spoken=spoken, axis=_axis(metric), goal=1.0 if metric["better"] == "one" else None)
-    return _figure(chart, f"Mean {text(metric['label'])} <span>numbers in the table above</span>")
+    return _figure(chart, f"{mean.capitalize()} {text(metric['label'])} <span>numbers in the table above</span>")
 
 
 def _in_words(rows: Sequence[Estimate]) -> str:
@@ -126,11 +125,11 @@ def _scatter_figure(report: dict[str, Any], rows: Sequence[Estimate], metric: di
         if row.mean is None or not seconds:
             continue
         low, high = (finite(costs[row.label].get(key)) or seconds for key in ("seconds_low", "seconds_high"))
-        y_low, y_high = (row.mean if each is None else each for each in (row.low, row.high))
-        points.append(Point(row.index, row.label, seconds, row.mean, low, high, y_low, y_high))
+        points.append(Point(row.index, row.label, seconds, row.mean, low, high, row.low, row.high))
     if not points:
         return ""
-    spoken = f"Scatter: mean {metric['label']} against seconds per fill{several}; the numbers stand in both tables."
+    mean = f"{mean_of(metric)} {metric['label']}"
+    spoken = f"Scatter: {mean} against seconds per fill{several}; the numbers stand in both tables."
     chart = scatter(
         points, spoken=spoken, axis=_axis(metric), across="seconds per fill (median, middle half), logarithmic"
     )
@@ -158,16 +157,18 @@ def _difference_figure(report: dict[str, Any], group: str, metric: dict[str, Any
     pairs: dict[tuple[str, str], tuple[Estimate, Any]] = {}
     for each in found:
         ours, theirs = str(each["method"]), str(each["reference"])
-        mean, low, high = float(each["mean"]), float(each["low"]), float(each["high"])
+        mean, low, high = float(each["mean"]), finite(each["low"]), finite(each["high"])
         pairs[ours, theirs] = Estimate(method_index(report, ours), ours, mean, low, high), each["photos"]
-        turned = Estimate(method_index(report, theirs), theirs, -mean, -high, -low)
+        ends = [None if end is None else -end for end in (high, low)]
+        turned = Estimate(method_index(report, theirs), theirs, -mean, *ends)
         pairs.setdefault((theirs, ours), (turned, each["photos"]))
-    labels = _references(report, found)
+    labels, of = _references(report, found), str(found[0].get("of", "value"))
     charts = ""
     for place, reference in enumerate(labels):
         rows = [pairs[label, reference][0] for label in labels if (label, reference) in pairs]
-        charts += _difference_chart(rows, metric, reference, place > 0)
-    caption = f"Differences in {text(metric['label'])}, photo by photo"
+        charts += _difference_chart(rows, metric, reference, place > 0, of)
+    distance = "" if of == "value" else f" ({text(_subtracted(metric, of))})"
+    caption = f"Differences in {text(metric['label'])}{distance}, photo by photo"
     return _figure(
         charts,
         f"{caption} <span>an interval that misses 0 is a difference</span>",
@@ -175,12 +176,20 @@ def _difference_figure(report: dict[str, Any], group: str, metric: dict[str, Any
     )
 
 
-def _difference_chart(rows: Sequence[Estimate], metric: dict[str, Any], reference: str, chosen_only: bool) -> str:
-    """One chart; without the script, which chooses the reference, only the first is seen: the table has them all."""
-    good = {"lower": "left", "higher": "right"}.get(metric["better"])
+def _subtracted(metric: dict[str, Any], of: str) -> str:
+    """What is subtracted photo by photo: a metric, or its distance from where it should be; a report says which."""
     unit = f", {metric['unit']}" if metric["unit"] else ""
-    spoken = f"Paired differences in {metric['label']}: each method less {reference}. {_in_words(rows)}"
-    axis = f"{metric['label']}{unit}: method less {reference}"
+    return {"value": f"{metric['label']}{unit}", "distance to 1": "distance to 1, |ln|"}.get(of, f"{of}{unit}")
+
+
+def _difference_chart(
+    rows: Sequence[Estimate], metric: dict[str, Any], reference: str, chosen_only: bool, of: str
+) -> str:
+    """One chart; without the script, which chooses the reference, only the first is seen: the table has them all."""
+    good = "left" if of != "value" else {"lower": "left", "higher": "right"}.get(metric["better"])
+    subtracted = _subtracted(metric, of)
+    spoken = f"Paired differences in {metric['label']}, {subtracted}: each method less {reference}. {_in_words(rows)}"
+    axis = f"{subtracted}: method less {reference}"
     chart = differences(rows, spoken=spoken, axis=axis, good=good)
     return element("div", chart, data_reference=reference, class_="needs-script" if chosen_only else None)
 
@@ -220,7 +229,8 @@ def _curve_figure(report: dict[str, Any], bins: Rows, group: str, metric: dict[s
     ]
     if not any(row.mean is not None for each in series for row in each):
         return ""
-    spoken = f"Curves: mean {metric['label']} of each method over {across}, from {labels[0]} to {labels[-1]}."
+    mean = f"{mean_of(metric)} {metric['label']}"
+    spoken = f"Curves: {mean} of each method over {across}, from {labels[0]} to {labels[-1]}."
     chart = curves(series, labels, spoken=spoken, axis=_axis(metric), across=across)
     digits = decimals_for(row.mean for each in series for row in each)
     lines = [

@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import cv2
 import numpy as np
 
 from ...errors import InpaintError
-from ..tables import disagreement
-from .markup import PICTURE_QUALITY, Pixels, data_uri, decimals_for, element, finite, name, number, text
+from ..metrics import distance_from_one
+from ..statistics import disagreement
+from .markup import PICTURE_QUALITY, Pixels, choice, data_uri, decimals_for, finite, name, number, text
 
 Picture = Callable[[int, str], Pixels | None]
 """`picture(case index, "truth" | "shown" | "hole" | METHOD LABEL)`."""
@@ -18,6 +20,10 @@ FULL_DIFFERENCE = 0.25
 """Share of the range at which the difference's colours end."""
 
 DIFFERENCE_QUALITY = 60
+
+LONGEST_SIDE = 768
+"""Pixels of the longer side of a picture in the page: whole photos of a camera would make it too large to open."""
+
 HOLE_COLOUR = (214, 64, 159)
 KNOWN_COLOUR = (120, 120, 120)
 
@@ -48,6 +54,18 @@ def as_hole(drawn: np.ndarray) -> np.ndarray:
     """A hole as bool (H, W), True = missing, from bool, from 0 to 255, or from either as RGB."""
     flat = drawn if drawn.ndim == 2 else drawn[..., 0]
     return flat if flat.dtype == np.bool_ else flat > 127
+
+
+def shrunk(picture: np.ndarray) -> np.ndarray:
+    """A picture whose longer side is at most `LONGEST_SIDE`: by area, a hole (bool) by its nearest pixels."""
+    height, width = picture.shape[:2]
+    share = LONGEST_SIDE / max(height, width)
+    if share >= 1:
+        return picture
+    size = max(1, round(width * share)), max(1, round(height * share))
+    if picture.dtype == np.bool_:
+        return cv2.resize(picture.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(np.bool_)
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), picture.dtype)
 
 
 # ---- which photos ----------------------------------------------------------------------------------------------------
@@ -94,23 +112,28 @@ def picture_section(report: dict[str, Any], picture: Picture, cases: Iterable[in
         "methods": [method["label"] for method in report["methods"]],
         "sorted_by": metric["name"],
     }
+    cards = "".join(grid.card(index) for index in shown)
     section = (
         '<section id="pictures" aria-labelledby="pictures-title">\n<h2 id="pictures-title">Pictures</h2>\n'
-        f"{_introduction(report, metric, len(shown))}{_controls(report, metric)}"
+        f"{_introduction(report, metric, len(shown), len(grid.shrunk))}{_controls(report, metric)}"
         f'<p class="count needs-script" id="shown-count" role="status">{len(shown)} of {len(shown)} shown</p>'
-        f'<ol class="cards" id="cards">\n{"".join(grid.card(index) for index in shown)}</ol>\n</section>\n'
+        f'<ol class="cards" id="cards">\n{cards}</ol>\n</section>\n'
     )
     return section, data
 
 
 @dataclass(frozen=True)
 class _Grid:
-    """What the cards are made of: the report, the metric under each picture, and where the pictures come from."""
+    """What the cards are made of: the report, the metric under each picture, and where the pictures come from.
+
+    `shrunk` notes the cases whose pictures are smaller in the page than they are.
+    """
 
     report: dict[str, Any]
     metric: dict[str, Any]
     digits: int
     picture: Picture
+    shrunk: set[int] = field(default_factory=set)
 
     def card(self, index: int) -> str:
         """One photo: as it was, its mask, what the methods were given, and every fill over its difference."""
@@ -121,16 +144,18 @@ class _Grid:
             said = next(filter(None, errors), "The photo is not at hand.")
             cells = [_cell("photo", "", f'<p class="failed">{text(said)}</p>')]
         else:
-            hole, given = as_hole(drawn_hole), self._drawn(index, "shown")
-            masked = (truth if given is None else given).copy()
+            if max(truth.shape[:2]) > LONGEST_SIDE:
+                self.shrunk.add(index)
+            whole, given = as_hole(drawn_hole), self._drawn(index, "shown")
+            hole, masked = shrunk(whole), shrunk(truth if given is None else given).copy()
             masked[hole] = HOLE_COLOUR
             mask = np.repeat((hole * np.uint8(255))[..., None], 3, axis=2)
             mask_image = _still(mask, f"The mask of {photo}, white is missing")
             best = self._best(index)
             cells = [
-                _cell("photo", "", _thumb(truth, "truth", f"The photo {photo}"), mask_image),
+                _cell("photo", "", _thumb(shrunk(truth), "truth", f"The photo {photo}"), mask_image),
                 _cell("input", "", _thumb(masked, "given", f"{photo} with its hole"), ""),
-                *(self._fill(index, place, truth, hole, place in best) for place in range(len(report["methods"]))),
+                *(self._fill(index, place, truth, whole, place in best) for place in range(len(report["methods"]))),
             ]
         apart = spread(report, index)
         facts = text(_about(report["cases"][index]))
@@ -166,11 +191,11 @@ class _Grid:
         if filled is None:
             return _cell(label, "", '<p class="failed">This picture was not kept.</p>')
         value = number(score.get(self.metric["name"]), self.digits) + _unit(self.metric)
-        drawn = difference_picture(truth, filled, hole)
+        drawn = shrunk(difference_picture(truth, filled, hole))
         return _cell(
             label,
             f"<strong>{value}</strong>" if best else value,
-            _thumb(filled, f"m{place}", f"{photo} filled by {label}"),
+            _thumb(shrunk(filled), f"m{place}", f"{photo} filled by {label}"),
             _still(drawn, f"Difference of {label} to {photo}", quality=DIFFERENCE_QUALITY),
         )
 
@@ -180,14 +205,14 @@ def best_of(values: dict[Any, float | None], better: str) -> set[Any]:
     if better not in ("lower", "higher", "one"):
         return set()
     losses = {
-        key: {"lower": value, "higher": -value, "one": abs(value - 1)}[better]
+        key: distance_from_one(value) if better == "one" else {"lower": value, "higher": -value}[better]
         for key, value in values.items()
         if value is not None
     }
     return {key for key, loss in losses.items() if loss == min(losses.values())} if len(losses) > 1 else set()
 
 
-def _introduction(report: dict[str, Any], metric: dict[str, Any], shown: int) -> str:
+def _introduction(report: dict[str, Any], metric: dict[str, Any], shown: int, smaller: int) -> str:
     total, label = len(report["cases"]), text(metric["label"])
     several = len(report["methods"]) > 1
     order = f"the spread of {label} between the methods (largest less smallest)" if several else f"{label}, worst first"
@@ -200,6 +225,11 @@ def _introduction(report: dict[str, Any], metric: dict[str, Any], shown: int) ->
         if shown < total
         else f"All {total} cases (a photo with a mask), sorted by {order}."
     )
+    if smaller:
+        how += (
+            f" The pictures of {smaller} of them are larger than {LONGEST_SIDE} pixels and stand here shrunk to that, "
+            "their differences too; everything was measured at full size."
+        )
     stops = ", ".join(
         f"rgb({r} {g} {b}) {100 * place / (len(_SCALE_COLOURS) - 1):.0f}%"
         for place, (r, g, b) in enumerate(_SCALE_COLOURS)
@@ -226,17 +256,12 @@ def _controls(report: dict[str, Any], metric: dict[str, Any]) -> str:
     label = str(metric["label"])
     worst = [(f"m{place}", f"{label}: worst of {m['label']}") for place, m in enumerate(report["methods"])]
     boxes = [
-        _choice("sort", "Sort by", [*orders, *worst]),
-        _choice("group-filter", "Group", [("", "all"), *((each, each) for each in groups)]) if len(groups) > 1 else "",
-        _choice("bin-filter", "Hole area", [("", "all"), *((each, each) for each in bins)]),
-        _choice("view", "Show", [("both", "fills and differences"), ("fills", "fills"), ("gaps", "differences")]),
+        choice("sort", "Sort by", [*orders, *worst]),
+        choice("group-filter", "Group", [("", "all"), *((each, each) for each in groups)]) if len(groups) > 1 else "",
+        choice("bin-filter", "Hole area", [("", "all"), *((each, each) for each in bins)]),
+        choice("view", "Show", [("both", "fills and differences"), ("fills", "fills"), ("gaps", "differences")]),
     ]
     return f'<form class="controls needs-script" id="grid-controls">{"".join(boxes)}</form>\n'
-
-
-def _choice(key: str, label: str, options: Sequence[tuple[str, str]]) -> str:
-    inside = "".join(element("option", text(shown), value=value) for value, shown in options)
-    return f'<label for="{key}"><span>{label}</span>{element("select", inside, id=key)}</label>'
 
 
 def _bin(case: dict[str, Any]) -> str:

@@ -7,19 +7,29 @@
   const frame = at("frame");
   const images = [...frame.querySelectorAll("img")];
   const store = `study-${data.study}`;
+  // Tells one judge's file from another's where names and answers are the same.
+  const drawId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  let id = drawId();
   let answers = images.map(() => null);
   let place = 0;
   let saved = true;
   let cross = null;
+  let keptName = "";
+
+  const answered = () => answers.filter((answer) => answer !== null).length;
 
   try {
     const kept = JSON.parse(localStorage.getItem(store));
     if (Array.isArray(kept?.answers) && kept.answers.length === images.length) {
       answers = kept.answers;
-      at("judge").value = kept.judge || "";
+      id = kept.id || id;
+      keptName = kept.judge || "";
+      at("judge").value = keptName;
       place = Math.max(0, answers.indexOf(null));
-      saved = answers.every((answer) => answer === null);
+      saved = answered() === 0;
       if (!saved) {
+        at("kept").textContent = `This browser keeps answers${keptName && ` of ${keptName}`} to ${answered()} of ${images.length} photos. Somebody else starts anew.`;
+        at("kept").hidden = false;
         at("begin").textContent = "Go on where you stopped";
         at("anew").hidden = false;
       }
@@ -27,17 +37,15 @@
   } catch { /* without a store the answers stay in the page alone */ }
 
   function keep() {
-    saved = false;
+    saved = answered() === 0;
     try {
-      localStorage.setItem(store, JSON.stringify({ answers, judge: at("judge").value }));
+      localStorage.setItem(store, JSON.stringify({ id, answers, judge: at("judge").value }));
     } catch { /* as above */ }
   }
 
   function show(section) {
     for (const id of ["start", "judging", "end"]) at(id).hidden = id !== section;
   }
-
-  const answered = () => answers.filter((answer) => answer !== null).length;
 
   function tellProgress() {
     at("bar").value = answered();
@@ -99,9 +107,26 @@
     frame.focus({ preventScroll: true });
   }
 
+  // Back to the first page as it was before anybody judged; a name that was typed just now stays.
+  function anew() {
+    if (!confirm(`Delete the answers to ${answered()} photos from this browser and start anew? Files that were saved stay.`)) return;
+    try { localStorage.removeItem(store); } catch { /* there is none */ }
+    id = drawId();
+    answers = images.map(() => null);
+    place = 0;
+    saved = true;
+    if (at("judge").value === keptName) at("judge").value = "";
+    at("begin").textContent = "Begin";
+    at("anew").hidden = true;
+    at("kept").hidden = true;
+    tellProgress();
+    at("judge").focus();
+  }
+
   function save() {
+    keep();
     const judge = at("judge").value.trim();
-    const content = JSON.stringify({ schema: data.schema, what: "study answers", study: data.study, judge, answers }) + "\n";
+    const content = JSON.stringify({ schema: data.schema, what: "study answers", study: data.study, id, judge, answers }) + "\n";
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([content], { type: "application/json" }));
     link.download = `answers-${data.study.slice(0, 8)}${judge ? `-${judge.replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 40)}` : ""}.json`;
@@ -139,14 +164,7 @@
   });
 
   at("begin").addEventListener("click", begin);
-  at("anew").addEventListener("click", () => {
-    answers = images.map(() => null);
-    place = 0;
-    at("judge").value = "";
-    try { localStorage.removeItem(store); } catch { /* there is none */ }
-    saved = true;
-    begin();
-  });
+  at("anew").addEventListener("click", anew);
   at("none").addEventListener("click", () => say("real"));
   at("next").addEventListener("click", () => go(1));
   at("back").addEventListener("click", () => go(-1));
@@ -155,4 +173,5 @@
   at("save").addEventListener("click", save);
   at("judge").addEventListener("change", keep);
   addEventListener("beforeunload", (event) => { if (!saved) event.preventDefault(); });
+  tellProgress();
 })();

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from inpaintkit import features
 from inpaintkit.errors import ModelError
-from inpaintkit.evaluation.metrics.features import FeatureJudge
+from inpaintkit.evaluation.metrics.features import FeatureDistance
 from inpaintkit.features import FeatureNetwork
 
 
@@ -29,8 +29,8 @@ def weights(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def judge(weights) -> FeatureJudge:
-    return FeatureJudge(weights)
+def measured_by(weights) -> FeatureDistance:
+    return FeatureDistance(weights)
 
 
 @pytest.fixture
@@ -44,30 +44,30 @@ def _grain(height: int, width: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def test_an_exact_fill_is_0(judge, hole, draw_photo):
+def test_an_exact_fill_is_0(measured_by, hole, draw_photo):
     truth = draw_photo(64, 96, 1)
-    found = judge(truth, truth.copy(), hole)
+    found = measured_by(truth, truth.copy(), hole)
     assert found == {"feature_distance": pytest.approx(0, abs=1e-5), "texture": pytest.approx(0, abs=1e-5)}
 
 
-def test_worse_fills_score_worse(judge, hole, draw_photo):
+def test_worse_fills_score_worse(measured_by, hole, draw_photo):
     truth = draw_photo(64, 96, 1)
     slight, wrong = truth.copy(), truth.copy()
     slight[hole] = np.clip(truth[hole].astype(int) + 6, 0, 255)
     wrong[hole] = _grain(64, 96, 2)[hole]
-    near, far = judge(truth, slight, hole), judge(truth, wrong, hole)
+    near, far = measured_by(truth, slight, hole), measured_by(truth, wrong, hole)
     for name in ("feature_distance", "texture"):
         assert 0 < near[name] < far[name]
     assert far["texture"] <= 1
 
 
-def test_the_right_texture_in_another_place_is_good_texture_only(judge, hole):
+def test_the_right_texture_in_another_place_is_good_texture_only(measured_by, hole):
     """A tile of 16 px, repeated: shifted by half a tile every patch is there, but none where it belongs."""
     truth = np.tile(_grain(16, 16, 4), (4, 6, 1))
     shifted, noise = truth.copy(), truth.copy()
     shifted[hole] = np.roll(truth, 8, axis=1)[hole]
     noise[hole] = _grain(64, 96, 5)[hole]
-    moved, other = judge(truth, shifted, hole), judge(truth, noise, hole)
+    moved, other = measured_by(truth, shifted, hole), measured_by(truth, noise, hole)
     assert moved["feature_distance"] > 0.7 * other["feature_distance"]
     assert moved["texture"] < 0.7 * other["texture"]
 
@@ -81,8 +81,8 @@ class _Planted:
 
 
 def test_feature_distance_by_hand(weights, hole):
-    judge = FeatureJudge(weights)
-    judge.network = _Planted()
+    measured_by = FeatureDistance(weights)
+    measured_by.network = _Planted()
     truth, filled = _grain(64, 96, 6), _grain(64, 96, 7)
     filled[~hole] = truth[~hole]
 
@@ -97,46 +97,49 @@ def test_feature_distance_by_hand(weights, hole):
         theirs, ours = (layer - layers[0].mean((0, 1)) for layer in layers)
         cosine = (ours * theirs).sum(2) / np.linalg.norm(ours, axis=2) / np.linalg.norm(theirs, axis=2)
         distances.append((1 - cosine)[16 // side : 48 // side, 24 // side : 72 // side].mean())
-    found = judge(truth, filled, hole)
+    found = measured_by(truth, filled, hole)
     assert found["feature_distance"] == pytest.approx(np.mean(distances), rel=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(64, 96), (6, 40)])
-def test_a_hole_without_positions_is_not_measured(judge, shape):
+def test_a_hole_without_positions_is_not_measured(measured_by, shape):
     truth = _grain(*shape, 1)
     thin = np.zeros(shape, bool)
     thin[5] = True
-    found = judge(truth, truth, thin)
+    found = measured_by(truth, truth, thin)
     assert list(found) == ["feature_distance", "texture"]
     assert np.isnan(list(found.values())).all()
 
 
-def test_the_kept_truth_is_never_another_one(judge, hole, draw_photo):
+def test_the_kept_truth_is_never_another_one(measured_by, hole, draw_photo):
     filled = draw_photo(64, 96, 3)
     first, second = draw_photo(64, 96, 1), draw_photo(64, 96, 2)
-    expected = [judge(truth, filled, hole) for truth in (first, second)]
+    expected = [measured_by(truth, filled, hole) for truth in (first, second)]
     assert expected[0] != expected[1]
     buffer = first.copy()
-    assert judge(buffer, filled, hole) == expected[0]
-    assert judge(buffer, filled, hole) == expected[0]  # the same bits from what was kept
+    assert measured_by(buffer, filled, hole) == expected[0]
+    assert measured_by(buffer, filled, hole) == expected[0]  # the same bits from what was kept
     buffer[:] = second
-    assert judge(buffer, filled, hole) == expected[1]
+    assert measured_by(buffer, filled, hole) == expected[1]
 
 
-def test_arguments_are_read_only(judge, hole, draw_photo):
+def test_arguments_are_read_only(measured_by, hole, draw_photo):
     arrays = [draw_photo(64, 96, 1), draw_photo(64, 96, 2), hole]
     for array in arrays:
         array.flags.writeable = False
-    judge(*arrays)
+    measured_by(*arrays)
 
 
-def test_the_column_names_the_network(judge, weights, monkeypatch):
+def test_the_column_names_the_network(measured_by, weights, monkeypatch):
     name = f"vgg.safetensors (sha256 {hashlib.sha256(weights.read_bytes()).hexdigest()[:12]})"
-    assert judge.source == name
-    assert [metric.label for metric in judge.metrics] == [f"feature distance (VGG19 {name})", f"texture (VGG19 {name})"]
-    assert [metric.name for metric in judge.metrics] == ["feature_distance", "texture"]
+    assert measured_by.source == name
+    assert [metric.label for metric in measured_by.metrics] == [
+        f"feature distance (VGG19 {name})",
+        f"texture (VGG19 {name})",
+    ]
+    assert [metric.name for metric in measured_by.metrics] == ["feature_distance", "texture"]
     monkeypatch.setattr(features, "OWN", weights)
-    assert [metric.label for metric in FeatureJudge().metrics] == [
+    assert [metric.label for metric in FeatureDistance().metrics] == [
         "feature distance (own VGG19)",
         "texture (own VGG19)",
     ]
@@ -144,4 +147,4 @@ def test_the_column_names_the_network(judge, weights, monkeypatch):
 
 def test_missing_weights(tmp_path):
     with pytest.raises(ModelError, match="no such file"):
-        FeatureJudge(tmp_path / "vgg.pth")
+        FeatureDistance(tmp_path / "vgg.pth")

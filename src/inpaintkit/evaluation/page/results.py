@@ -4,16 +4,11 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..metrics import DIRECTIONS
+from ..tables import TOO_FEW
 from .charts import swatch
 from .markup import DASH, NONE, amount, decimals_for, element, finite, name, number, short, span, text
 from .pictures import best_of
-
-DIRECTIONS = {
-    "lower": ("\u2193", "lower is better"),
-    "higher": ("\u2191", "higher is better"),
-    "one": ("\u2192\u20091", "nearest to 1 is better"),
-    "truth": ("\u2192\u2009truth", "as the photo has it is better; no direction of its own"),
-}
 
 DISTRIBUTION = {
     "fid": ("FID", "Fr\u00e9chet distance between the features of photos and composites; lower is better."),
@@ -86,9 +81,9 @@ def result_section(report: dict[str, Any]) -> str:
     """The main table of every group, the definitions, and what was not measured."""
     parts = ['<section id="results" aria-labelledby="results-title">\n<h2 id="results-title">Results</h2>\n']
     parts.append(
-        '<p class="note">Means over photos with their 95 % bootstrap intervals. <strong class="best">Bold and '
-        "underlined</strong> is the best mean of its column; where intervals overlap, look at the "
-        '<a href="#figures">paired differences</a> before calling a winner.'
+        f'<p class="note">Means over photos with their 95 % bootstrap intervals; none for {TOO_FEW}. '
+        '<strong class="best">Bold and underlined</strong> is the best mean of its column; where intervals overlap, '
+        'look at the <a href="#figures">paired differences</a> before calling a winner.'
         '<span class="needs-script"> Click a heading to sort.</span></p>\n'
     )
     for place, table in enumerate(report["tables"]):
@@ -107,6 +102,11 @@ def table_metrics(report: dict[str, Any]) -> list[dict[str, Any]]:
     listed = [metric for metric in report["metrics"] if metric["name"] not in DISTRIBUTION]
     headline = list(report.get("headline") or ())
     return sorted(listed, key=lambda metric: headline.index(metric["name"]) if metric["name"] in headline else 10**6)
+
+
+def mean_of(metric: dict[str, Any]) -> str:
+    """Which mean of a metric a report states, in words."""
+    return "geometric mean" if metric.get("average") == "geometric" else "mean"
 
 
 def method_index(report: dict[str, Any], label: str) -> int:
@@ -215,7 +215,9 @@ def _metric_cells(metric: dict[str, Any], rows: Sequence[dict[str, Any]]) -> lis
     """One column: mean over interval, the best marked; the exact mean stands in `data-value`."""
     found: list[dict[str, Any] | None] = [row["metrics"].get(metric["name"]) for row in rows]
     means = [finite(value["mean"]) if value is not None else None for value in found]
-    best = best_of(dict(enumerate(means)), metric["better"])
+    most = max((value["photos"] for value in found if value is not None), default=0)
+    comparable = {place: mean for place, mean in enumerate(means) if (found[place] or {}).get("photos") == most}
+    best = best_of(comparable, metric["better"])  # who failed on the hard photos has not won
     digits = decimals_for(means)
     return [
         value_cell(value, digits, best=place in best, photos=row["photos"])
@@ -267,8 +269,9 @@ def _definitions(report: dict[str, Any]) -> str:
         unit = f", in {text(metric['unit'])}" if metric["unit"] else ""
         lines.append(
             f'<dt id="def-{text(metric["name"])}">{text(metric["label"])} <span class="arrow">{arrow}</span></dt>'
-            f'<dd>{text(metric["definition"])} <span class="muted">{scope.capitalize()}{unit}; {meaning}. Range: '
-            f"{text(metric['range'])} Source: {text(metric['source'])}</span></dd>"
+            f'<dd>{text(metric["definition"])} <span class="muted">{scope.capitalize()}{unit}; {meaning}; '
+            f"{mean_of(metric)} over photos. Range: {text(metric['range'])} Source: {text(metric['source'])}"
+            "</span></dd>"
         )
     known = (
         '<dt id="def-known-changed">known changed</dt><dd>Pixels outside the hole that differ from what the method was '

@@ -1,5 +1,6 @@
-"""Which networks judge a comparison beside the plain metrics, and what is said of those that do not."""
+"""Which networks measure a comparison beside the plain metrics, and what is said of those that do not."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from .metrics.distribution import InceptionFeatures
 
 
-class Judge(Protocol):
+class PerceptualMetric(Protocol):
     """A network that measures a composite against its photo."""
 
     metrics: tuple[Metric, ...]
@@ -22,25 +23,25 @@ class Judge(Protocol):
 
 
 @dataclass(frozen=True)
-class Judges:
-    """The weights of each judge, as --features, --lpips and --inception take them; None: not asked for."""
+class PerceptualWeights:
+    """The weights of each network, as --features, --lpips and --inception take them; None: not asked for."""
 
     features: str | None = None
     lpips: str | None = None
     inception: str | None = None
 
-    def opened(self) -> list[Judge]:
-        """The judges of single composites, ready. Raises ModelError for weights that cannot be used."""
-        judges: list[Judge] = []
+    def opened(self) -> list[PerceptualMetric]:
+        """The networks that measure single composites, ready. Raises ModelError for weights that cannot be used."""
+        opened: list[PerceptualMetric] = []
         if self.features is not None:
-            from .metrics.features import FeatureJudge
+            from .metrics.features import FeatureDistance
 
-            judges.append(FeatureJudge(self.features))
+            opened.append(FeatureDistance(self.features))
         if self.lpips is not None:
-            from .metrics.perceptual import LpipsJudge
+            from .metrics.lpips import Lpips
 
-            judges.append(LpipsJudge(self.lpips))
-        return judges
+            opened.append(Lpips(self.lpips))
+        return opened
 
     def open_inception(self) -> "InceptionFeatures | None":
         """What FID and KID are computed from: a picture to its 2,048 features."""
@@ -49,6 +50,10 @@ class Judges:
         from .metrics.distribution import InceptionFeatures
 
         return InceptionFeatures(self.inception)
+
+    def sources(self, opened: Sequence[PerceptualMetric], inception: "InceptionFeatures | None") -> tuple[str, ...]:
+        """Which weights the opened networks have."""
+        return tuple(each.source for each in opened) + ((inception.source,) if inception is not None else ())
 
     def absent(self) -> list[dict[str, str]]:
         """The metrics that are not measured, each with the reason."""

@@ -15,14 +15,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import ModelError
-from ...pretrained import Progress, checked_sha256, chosen_tensors, published_file, read_tensors
+from ...pretrained import Progress, checked_sha256, chosen_tensors, find_weights, read_tensors
 from . import Hole, Metric, Pixels
+from .truth import OfLastTruth
 
 SHIFT = (-0.030, -0.088, -0.188)  # of RGB in [-1, 1]; ImageNet's mean and deviation, as the release rounds them
 SCALE = (0.458, 0.448, 0.450)
@@ -155,7 +155,7 @@ def _unit(features: Tensor) -> Tensor:
     return features / (features.square().sum(1, keepdim=True).sqrt() + EPS)
 
 
-class LpipsJudge:
+class Lpips:
     """LPIPS v0.1 of one composite, over the whole frame; `source` says which files judged it.
 
     `weights`: "download" (AlexNet) or "download-vgg16" for torchvision's official file, taken from torch hub's folder
@@ -166,7 +166,15 @@ class LpipsJudge:
     """
 
     def __init__(self, weights: str | Path = "download", *, progress: Progress | None = None) -> None:
-        path = _weights_file(weights, progress)
+        path = find_weights(
+            weights,
+            {name: backbone.address for name, backbone in DOWNLOADS.items()},
+            what="LPIPS weights",
+            otherwise="leave LPIPS out",
+            expected="a .pth or .safetensors file of torchvision's AlexNet or VGG16, or "
+            + " or ".join(map(repr, DOWNLOADS)),
+            progress=progress,
+        )
         digest = checked_sha256(path)
         tensors = read_tensors(path)
         backbone = _backbone_in(tensors, path)
@@ -181,27 +189,23 @@ class LpipsJudge:
         self.source = f"{path.name} (sha256 {digest[:12]}), {backbone.linear} of LPIPS v0.1"
         known = digest.startswith(backbone.published)
         self.metrics: tuple[Metric, ...] = (_metric(backbone, "" if known else f" {path.name}", self.source),)
-        self._truth: Pixels | None = None
-        self._of_truth: list[Tensor] = []
+        self._truth_features = OfLastTruth(self._features)
 
     def __call__(self, truth: Pixels, filled: Pixels, hole: Hole) -> dict[str, float]:
         """LPIPS under its network's name; NaN for a picture that is too small for the network.
 
-        The features of the last truth are kept: a photo's methods come one after the other. `hole` is not used.
+        `hole` is not used.
         """
         name = self.network.backbone.metric_name
         if min(truth.shape[:2]) < self.network.backbone.smallest:
             return {name: math.nan}
         with torch.inference_mode():
-            if self._truth is None or not np.array_equal(self._truth, truth):
-                self._of_truth = self.network(_in_range(truth))
-                self._truth = truth.copy()
-            return {name: float(lpips_distance(self.network(_in_range(filled)), self._of_truth, self.linear))}
+            ours, theirs = self._features(filled), self._truth_features(truth)
+            return {name: float(lpips_distance(ours, theirs, self.linear))}
 
-
-def _in_range(pixels: Pixels) -> Tensor:
-    """8-bit RGB as (1, 3, H, W) in [-1, 1]."""
-    return torch.tensor(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
+    def _features(self, pixels: Pixels) -> list[Tensor]:
+        found: list[Tensor] = self.network(torch.tensor(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1)
+        return found
 
 
 def _metric(backbone: Backbone, file: str, source: str) -> Metric:
@@ -220,20 +224,6 @@ def _metric(backbone: Backbone, file: str, source: str) -> Metric:
 
 
 # --- Weights ---------------------------------------------------------------------------------------------------------
-
-
-def _weights_file(weights: str | Path, progress: Progress | None) -> Path:
-    backbone = DOWNLOADS.get(str(weights))
-    if backbone is not None:
-        what = f"LPIPS weights '{weights}'"
-        return published_file(backbone.address, what=what, otherwise="leave LPIPS out", progress=progress)
-    path = Path(weights).expanduser()
-    if not path.is_file():
-        raise ModelError(
-            f"LPIPS weights '{weights}': no such file; give a .pth or .safetensors file of torchvision's AlexNet or "
-            f"VGG16, or {' or '.join(repr(name) for name in DOWNLOADS)}"
-        )
-    return path
 
 
 def _backbone_in(tensors: Mapping[str, Any], path: Path) -> Backbone:

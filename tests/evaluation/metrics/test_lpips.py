@@ -15,11 +15,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from inpaintkit.errors import ModelError
-from inpaintkit.evaluation.metrics import perceptual
-from inpaintkit.evaluation.metrics.perceptual import (
+from inpaintkit.evaluation.metrics import lpips as lpips_metric
+from inpaintkit.evaluation.metrics.lpips import (
     ALEXNET,
     VGG16,
-    LpipsJudge,
+    Lpips,
     TappedNetwork,
     linear_weights,
     lpips_distance,
@@ -78,8 +78,8 @@ def alexnet_file(alexnet, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def judge(alexnet_file) -> LpipsJudge:
-    return LpipsJudge(alexnet_file)
+def lpips(alexnet_file) -> Lpips:
+    return Lpips(alexnet_file)
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +88,8 @@ def vgg16() -> nn.Sequential:
 
 
 @pytest.fixture(scope="module")
-def vgg16_judge(vgg16, tmp_path_factory) -> LpipsJudge:
-    return LpipsJudge(_save(tmp_path_factory.mktemp("weights") / "vgg16.pth", _tensors(vgg16)))
+def with_vgg16(vgg16, tmp_path_factory) -> Lpips:
+    return Lpips(_save(tmp_path_factory.mktemp("weights") / "vgg16.pth", _tensors(vgg16)))
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def hole() -> np.ndarray:
 
 def _refused(weights: str | Path, *words: str) -> None:
     with pytest.raises(ModelError) as caught:
-        LpipsJudge(weights)
+        Lpips(weights)
     message = str(caught.value)
     assert "\n" not in message
     for word in words:
@@ -140,60 +140,60 @@ def test_every_picture_of_a_batch_has_its_own_distance():
 def test_against_torchmetrics(net, request, monkeypatch, draw_photo, hole):
     """Its network takes its layers from torchvision; here it gets the same made-up ones as ours."""
     layers = request.getfixturevalue("alexnet" if net == "alex" else "vgg16")
-    judge = request.getfixturevalue("judge" if net == "alex" else "vgg16_judge")
+    lpips = request.getfixturevalue("lpips" if net == "alex" else "with_vgg16")
     monkeypatch.setattr(reference, "_get_tv_model_features", lambda *_: layers)
     pictures = [draw_photo(64, 80, seed) for seed in (1, 2)]
     images = [torch.tensor(picture).permute(2, 0, 1)[None] / 255 for picture in pictures]
     expected = reference.learned_perceptual_image_patch_similarity(*images, net_type=net, normalize=True)
-    (found,) = judge(*pictures, hole).values()
+    (found,) = lpips(*pictures, hole).values()
     assert found > 0.01
     assert found == pytest.approx(float(expected), rel=1e-4)
 
 
-@pytest.mark.parametrize("which", ["judge", "vgg16_judge"])
+@pytest.mark.parametrize("which", ["lpips", "with_vgg16"])
 def test_zero_for_equal_pictures_and_symmetric(which, request, draw_photo, hole):
-    judge = request.getfixturevalue(which)
+    lpips = request.getfixturevalue(which)
     first, second = draw_photo(64, 80, 1), draw_photo(64, 80, 2)
-    assert list(judge(first, first.copy(), hole).values()) == [0]
-    forth, back = judge(first, second, hole), judge(second, first, hole)
+    assert list(lpips(first, first.copy(), hole).values()) == [0]
+    forth, back = lpips(first, second, hole), lpips(second, first, hole)
     assert forth == pytest.approx(back, rel=1e-5)
     assert next(iter(forth.values())) > 0
 
 
-def test_more_change_is_further_away(judge, draw_photo, hole):
+def test_more_change_is_further_away(lpips, draw_photo, hole):
     truth = draw_photo(64, 80, 1)
     slight, wrong = truth.copy(), truth.copy()
     slight[hole] = np.clip(truth[hole].astype(int) + 6, 0, 255)
     wrong[hole] = np.random.default_rng(2).integers(0, 256, (int(hole.sum()), 3))
-    near, far = (judge(truth, filled, hole)["lpips_alexnet"] for filled in (slight, wrong))
+    near, far = (lpips(truth, filled, hole)["lpips_alexnet"] for filled in (slight, wrong))
     assert 0 < near < far
 
 
-def test_the_kept_truth_is_never_another_one(judge, draw_photo, hole):
+def test_the_kept_truth_is_never_another_one(lpips, draw_photo, hole):
     filled = draw_photo(64, 80, 3)
     first, second = draw_photo(64, 80, 1), draw_photo(64, 80, 2)
-    expected = [judge(truth, filled, hole) for truth in (first, second)]
+    expected = [lpips(truth, filled, hole) for truth in (first, second)]
     assert expected[0] != expected[1]
     buffer = first.copy()
-    assert judge(buffer, filled, hole) == expected[0]
-    assert judge(buffer, filled, hole) == expected[0]  # the same bits from what was kept
+    assert lpips(buffer, filled, hole) == expected[0]
+    assert lpips(buffer, filled, hole) == expected[0]  # the same bits from what was kept
     buffer[:] = second
-    assert judge(buffer, filled, hole) == expected[1]
+    assert lpips(buffer, filled, hole) == expected[1]
 
 
-def test_arguments_are_read_only(judge, draw_photo, hole):
+def test_arguments_are_read_only(lpips, draw_photo, hole):
     arrays = [draw_photo(64, 80, 1), draw_photo(64, 80, 2), hole]
     for array in arrays:
         array.flags.writeable = False
-    judge(*arrays)
+    lpips(*arrays)
 
 
-@pytest.mark.parametrize(("which", "smallest"), [("judge", 31), ("vgg16_judge", 16)])
+@pytest.mark.parametrize(("which", "smallest"), [("lpips", 31), ("with_vgg16", 16)])
 def test_the_smallest_picture(which, smallest, request, draw_photo):
-    judge = request.getfixturevalue(which)
+    lpips = request.getfixturevalue(which)
     for side, measured in ((smallest, True), (smallest - 1, False)):
         pictures = [draw_photo(side, 40, seed) for seed in (1, 2)]
-        (found,) = judge(*pictures, np.ones((side, 40), bool)).values()
+        (found,) = lpips(*pictures, np.ones((side, 40), bool)).values()
         assert math.isfinite(found) == measured
 
 
@@ -245,7 +245,7 @@ def test_fitted_weights_of_another_release_are_refused(monkeypatch):
         linear_weights(replace(ALEXNET, linear_sha256="0" * 64))
     with pytest.raises(ModelError, match="torchmetrics"):
         linear_weights(replace(ALEXNET, linear="none.pth"))
-    monkeypatch.setattr(perceptual, "find_spec", lambda _: None)
+    monkeypatch.setattr(lpips_metric, "find_spec", lambda _: None)
     with pytest.raises(ModelError, match="torchmetrics"):
         linear_weights(ALEXNET)
 
@@ -253,31 +253,31 @@ def test_fitted_weights_of_another_release_are_refused(monkeypatch):
 # --- Weights files ---------------------------------------------------------------------------------------------------
 
 
-def test_the_column_names_the_network(judge, vgg16_judge, alexnet_file, monkeypatch):
+def test_the_column_names_the_network(lpips, with_vgg16, alexnet_file, monkeypatch):
     digest = hashlib.sha256(alexnet_file.read_bytes()).hexdigest()
-    assert judge.source == f"alexnet.pth (sha256 {digest[:12]}), alex.pth of LPIPS v0.1"
-    (metric,) = judge.metrics
+    assert lpips.source == f"alexnet.pth (sha256 {digest[:12]}), alex.pth of LPIPS v0.1"
+    (metric,) = lpips.metrics
     assert (metric.name, metric.label) == ("lpips_alexnet", "LPIPS (AlexNet alexnet.pth)")
     assert digest[:12] in metric.definition
-    (metric,) = vgg16_judge.metrics
+    (metric,) = with_vgg16.metrics
     assert (metric.name, metric.label) == ("lpips_vgg16", "LPIPS (VGG16 vgg16.pth)")
     published = replace(ALEXNET, published=("00000000", digest[:8]))
-    monkeypatch.setattr(perceptual, "DOWNLOADS", {"download": published})
-    assert LpipsJudge(alexnet_file).metrics[0].label == "LPIPS (AlexNet)"
+    monkeypatch.setattr(lpips_metric, "DOWNLOADS", {"download": published})
+    assert Lpips(alexnet_file).metrics[0].label == "LPIPS (AlexNet)"
 
 
-def test_safetensors(judge, alexnet, tmp_path, draw_photo, hole):
+def test_safetensors(lpips, alexnet, tmp_path, draw_photo, hole):
     path = tmp_path / "größe.safetensors"
     save_file(_tensors(alexnet), path)
     pictures = [draw_photo(64, 80, seed) for seed in (1, 2)]
-    assert LpipsJudge(str(path))(*pictures, hole) == judge(*pictures, hole)
+    assert Lpips(str(path))(*pictures, hole) == lpips(*pictures, hole)
 
 
 def test_loading_leaves_the_seed_alone(alexnet_file):
     torch.manual_seed(11)
     expected = torch.rand(3)
     torch.manual_seed(11)
-    LpipsJudge(alexnet_file)
+    Lpips(alexnet_file)
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -336,17 +336,17 @@ def hub(alexnet_file, tmp_path, monkeypatch) -> Path:
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as closed:
         port = closed.server_port
     official = replace(ALEXNET, address=f"http://127.0.0.1:{port}/{name}")
-    monkeypatch.setattr(perceptual, "DOWNLOADS", {"download": official, "download-vgg16": VGG16})
+    monkeypatch.setattr(lpips_metric, "DOWNLOADS", {"download": official, "download-vgg16": VGG16})
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     return tmp_path / "checkpoints" / name
 
 
-def test_a_file_that_is_there_is_used(hub, alexnet_file, judge, draw_photo, hole):
+def test_a_file_that_is_there_is_used(hub, alexnet_file, lpips, draw_photo, hole):
     hub.parent.mkdir()
     hub.write_bytes(alexnet_file.read_bytes())
     pictures = [draw_photo(64, 80, seed) for seed in (1, 2)]
-    assert LpipsJudge("download")(*pictures, hole) == judge(*pictures, hole)
+    assert Lpips("download")(*pictures, hole) == lpips(*pictures, hole)
 
 
 def test_a_damaged_file_in_its_place(hub, alexnet_file):
