@@ -70,7 +70,7 @@ def breakdown(key: str, name: str) -> Callable[[Report], str]:
         rows = []
         for number, row in enumerate(report["tables"][0]["rows"]):
             of = [part["rows"][number]["metrics"][name] for part in parts]
-            rows.append([_method(row), *(f"{each['mean']:.2f}" if each else "-" for each in of)])
+            rows.append([_method(row), *(shown_interval(each) for each in of)])
         return table(head, rows)
 
     return made

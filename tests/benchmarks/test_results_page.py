@@ -102,8 +102,8 @@ def test_tables_state_what_the_report_holds(report: dict[str, Any]) -> None:
     assert holes[2] == "| `mine` (failed on 1) | 5.00 (4.00 to 7.00) | 6.00 (5.00 to 8.00) | 7.00 (6.00 to 9.00) | 0 |"
     assert "| the photos | - | 7.00 (6.00 to 9.00) |" in results_page.frames(report)
     assert results_page.breakdown("by_area", "hole_psnr")(report).splitlines()[2:] == [
-        "| `mine` (failed on 1) | 6.00 |",
-        "| `ns` | 9.00 |",
+        "| `mine` (failed on 1) | 6.00 (5.00 to 8.00) |",
+        "| `ns` | 9.00 (8.00 to 11.00) |",
     ]
     assert results_page.breakdown("by_depth", "hole_psnr")(report).splitlines()[3] == "| `ns` | - |"
     assert "| `mine` | 250 (200 to 300) | 1.2 | 300 | 5.66 | 6.8 |" in results_page.costs(report)
