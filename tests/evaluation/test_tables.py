@@ -167,7 +167,7 @@ def test_an_interval_is_shown_or_why_there_is_none() -> None:
 
 def _report() -> dict[str, object]:
     cases = [{**CASES[0], "photo": "=SUM(A1)"}, *CASES[1:]]
-    metrics = [{"name": metric.name, "label": metric.label} for metric in SHOWN]
+    metrics = [{"name": metric.name, "label": metric.label, "unit": metric.unit} for metric in SHOWN]
     return {"cases": cases, "scores": TWO, "metrics": metrics, **summary_tables(cases, TWO, SHOWN)}
 
 
@@ -196,3 +196,13 @@ def test_a_report_is_strict_json() -> None:
     assert json.loads(as_json({"é": [1.5, None]})) == {"é": [1.5, None]}
     with pytest.raises(ValueError, match="Out of range"):
         as_json({"x": math.nan})
+
+
+def test_the_markdown_has_units_and_distributions_where_there_are_any() -> None:
+    report = _report()
+    report["metrics"] = [{"name": metric.name, "label": metric.label, "unit": metric.unit} for metric in SHOWN]
+    report["tables"][0]["rows"][0]["distribution"] = {"kid": {"mean": 0.01234, "std": 0.001}, "photos": 21}
+    first, second = markdown_table(report, ["hole_l1", "sharpness"]).split("**two**")
+    assert "| method | hole L1, % | sharpness | KID | known changed | photos |" in first
+    assert "| 0.01234 \u00b1 0.001 |" in first
+    assert "KID" not in second

@@ -206,17 +206,27 @@ def markdown_table(report: Mapping[str, Any], names: Sequence[str]) -> str:
     """The report's tables in Markdown, one per group: a row per method, a column per metric, mean and interval."""
     metrics = {metric["name"]: metric for metric in report["metrics"]}
     shown = [name for name in names if name in metrics]
+    labels = [f"{metrics[name]['label']}, {metrics[name]['unit']}".removesuffix(", ") for name in shown]
     parts = []
     for table in report["tables"]:
-        head = ["method", *(metrics[name]["label"] for name in shown), "known changed", "photos"]
+        kinds = [kind for kind in ("fid", "kid") if any(kind in row["distribution"] for row in table["rows"])]
+        head = ["method", *labels, *(kind.upper() for kind in kinds), "known changed", "photos"]
         lines = [_row(head), _row(["---"] * len(head))]
         for row in table["rows"]:
             cells = [shown_interval(row["metrics"][name]) for name in shown]
+            cells += [_distance(row["distribution"].get(kind)) for kind in kinds]
             failed = f" ({row['failed']} failed)" if row["failed"] else ""
             lines.append(_row([f"`{row['method']}`", *cells, str(row["known_changed"]), f"{row['photos']}{failed}"]))
         title = f"**{table['group']}**\n\n" if len(report["tables"]) > 1 else ""
         parts.append(title + "\n".join(lines))
     return "\n\n".join(parts) + "\n"
+
+
+def _distance(found: float | Mapping[str, float] | None) -> str:
+    """FID, or KID with its deviation over subsets."""
+    if found is None:
+        return "-"
+    return f"{found['mean']:.4g} \u00b1 {found['std']:.2g}" if isinstance(found, Mapping) else f"{found:.4g}"
 
 
 def _row(cells: Sequence[str]) -> str:
