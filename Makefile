@@ -31,7 +31,7 @@ types: $(TEST)/installed
 tests: $(TEST)/installed
 	$(TEST)/$(BIN)/python -m pytest
 
-# docs/results.md from photos and masks of your own: make report IMAGES=photos MASKS=masks. Killed, it goes on.
+# The tables of docs/results.md and of README.md from photos and masks of your own: make report IMAGES=photos MASKS=masks. Killed, it goes on.
 REPORT ?= report
 METHODS ?= default,default+detail,glcic,gmcnn,patch,telea,ns,biharmonic
 
@@ -39,6 +39,7 @@ report: $(TEST)/installed
 	$(TEST)/$(BIN)/inpaintkit compare --images "$(IMAGES)" --masks "$(MASKS)" --methods "$(METHODS)" --features own \
 	    --out "$(REPORT)" --resume
 	$(TEST)/$(BIN)/python benchmarks/results_page.py "$(REPORT)/report.json" docs/results.md
+	$(TEST)/$(BIN)/python benchmarks/results_page.py "$(REPORT)/report.json" README.md
 
 # docs/images/report.html, a report of photos that may be shown.
 example-report: $(TEST)/installed
