@@ -15,7 +15,20 @@ from inpaintkit.errors import InpaintError
 from inpaintkit.evaluation.compare import Settings, compare
 from inpaintkit.evaluation.methods import parse_methods
 
-PHOTOS = ("astronaut", "brick", "chelsea", "coffee", "grass", "gravel", "hubble_deep_field", "rocket")
+PHOTOS = (
+    "astronaut",
+    "brick",
+    "camera",
+    "chelsea",
+    "coffee",
+    "coins",
+    "grass",
+    "gravel",
+    "hubble_deep_field",
+    "moon",
+    "rocket",
+)
+ROWS = 8
 MASKS = "lama_medium_256"
 METHODS = "default,default+detail,gmcnn,patch,ns,telea"
 
@@ -31,8 +44,8 @@ def make(page: Path) -> None:
             images=str(photos),
             masks={MASKS: MASKS},
             methods=tuple(parse_methods(METHODS)),
-            rows=len(PHOTOS),
-            title="Six methods on eight photos of scikit-image",
+            rows=ROWS,
+            title="Six methods on eleven photos of scikit-image",
             command=f"inpaintkit compare --images photos --masks {MASKS} --methods {METHODS} --out report",
         )
         compare(settings, Path(folder) / "report")
