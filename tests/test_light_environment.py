@@ -26,7 +26,8 @@ PROJECT = Path(__file__).resolve().parents[1]
 # tests/test_layering.py shows that our own light modules do not import it.)
 HIDDEN = (
     "torch torchvision torchmetrics lightning lightning_fabric lightning_utilities pytorch_lightning safetensors onnx "
-    "onnxscript tensorboard tqdm skimage scipy openvino pillow_heif"
+    "onnxscript tensorboard tqdm skimage scipy openvino pillow_heif fastapi starlette uvicorn multipart "
+    "python_multipart"
 )
 HIDE = f"""
 import sys

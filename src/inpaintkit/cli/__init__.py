@@ -22,6 +22,7 @@ from ..errors import InpaintError, UsageError, unknown_name
 
 VERBS = {
     "fill": ("inpaintkit.cli.fill", "Fill the missing part of a photo."),
+    "serve": ("inpaintkit.cli.serve", "Edit photos in the browser, and answer programs over HTTP."),
     "demo": ("inpaintkit.cli.demo", "Fill a photo that ships with the package and show the result."),
     "doctor": ("inpaintkit.cli.doctor", "Print versions, engines and models, and whether all is well."),
     "train": ("inpaintkit.cli.train", "Train a network on a folder of photos or tar shards."),
@@ -47,6 +48,11 @@ EXTRAS = {
     "onnx": "train",
     "onnxscript": "train",
     "skimage": "classical",
+    "fastapi": "serve",
+    "starlette": "serve",
+    "uvicorn": "serve",
+    "multipart": "serve",
+    "python_multipart": "serve",
 }
 """Optional packages, and the extra that brings them."""
 
