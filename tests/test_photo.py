@@ -1427,3 +1427,10 @@ def test_what_a_format_cannot_hold_is_told_beforehand() -> None:
         check_format(photo, "JPEG")
     with pytest.raises(PhotoError, match="16383"):
         check_format(Photo(np.zeros((1, 16_384, 3), np.uint8)), "WEBP")
+
+
+def test_a_header_that_gives_no_number_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes()
+    monkeypatch.setitem(photo_module._HEADERS, "PNG", lambda file: ((4, 4), 4, 1))
+    with pytest.raises(PhotoError, match="damaged"):
+        photo_module.encoded_size(data, source="two.png")

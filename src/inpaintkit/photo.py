@@ -260,7 +260,7 @@ def _size_in_header(file: IO[bytes], name: str) -> tuple[int, int]:
     file.seek(0)
     with _explained(kind, name):
         width, height, orientation = _HEADERS[kind](file)
-    _check_size(width, height, width * height, name)
+        _check_size(width, height, width * height, name)  # a damaged TIFF's width may be no number
     return (width, height) if orientation in range(5, 9) else (height, width)
 
 

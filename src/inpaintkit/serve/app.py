@@ -47,7 +47,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.start()
-        tidying = asyncio.create_task(_tidy(store))
+        tidying = asyncio.create_task(_tidy(store, service))
         yield
         tidying.cancel()
         await asyncio.to_thread(service.close)
@@ -75,11 +75,12 @@ def create_app(settings: ServeSettings) -> FastAPI:
     return app
 
 
-async def _tidy(store: PhotoStore) -> None:
-    """Let go of photos that nobody asks for any more."""
+async def _tidy(store: PhotoStore, service: FillService) -> None:
+    """Let go of photos and results that nobody asks for any more."""
     while True:
         await asyncio.sleep(TIDY_S)
         store.drop_idle()
+        service.forget_old()
 
 
 def _add_problems(app: FastAPI) -> None:

@@ -202,7 +202,7 @@ class Editor:
         try:
             mask = await self.pooled(_whole_mask, held, form["mask"].content, (form["top"], form["left"]))
         except BaseException as error:
-            job.fail(error)
+            self.service.refuse(job, error)
             raise
 
         def finish(whole: Photo, report: FillReport) -> dict[str, Any]:

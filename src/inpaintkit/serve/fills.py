@@ -173,7 +173,7 @@ class Fills:
         try:
             photo, missing, notes = await self.pooled(decode)
         except BaseException as error:
-            job.fail(error)
+            self.service.refuse(job, error)
             raise
 
         def finish(whole: Photo, report: Any) -> Encoded:

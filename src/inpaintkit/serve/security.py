@@ -13,6 +13,8 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from starlette.requests import ClientDisconnect
+
 from .problems import MEDIA_TYPE, Problem, problem_of
 from .settings import LOOPBACK_NAMES, ServeSettings
 
@@ -73,6 +75,8 @@ class Guard:
                 await telling.answer(303, b"", {"location": "./", "set-cookie": redirect})
                 return
             await self.app(scope, counted, telling)
+        except ClientDisconnect:  # it hung up while it was sending: nobody is left to answer
+            LOG.debug("request %s was not sent to its end", request_id)
         except Exception as error:
             problem = problem_of(error)
             if problem.kind == "defect":

@@ -62,7 +62,7 @@ class FillOptions:
 class Job:
     """One fill from the moment it is accepted. `state` is queued, running, done, failed or cancelled.
 
-    `share` of the work goes from 0 to 1. `result` is whatever its `finish` made; `problem` says why there is none.
+    `share` of the work goes from 0 to 1. `result` is whatever its `finish` made.
     """
 
     def __init__(self, options: FillOptions, pixels: int) -> None:
@@ -70,7 +70,7 @@ class Job:
         self.options, self.pixels = options, pixels
         self.state, self.share = "queued", 0.0
         self.result: Any = None
-        self.problem: Problem | None = None
+        self._problem: Problem | None = None
         self.started = self.ended_at = 0.0
         self.kept_bytes = 0
         self.fetched = True
@@ -85,6 +85,12 @@ class Job:
     def ended(self) -> bool:
         """Whether nothing will change any more."""
         return self.state in ("done", "failed", "cancelled")
+
+    @property
+    def problem(self) -> Problem | None:
+        """Why there is no result; new each time, for a problem that was raised holds on to the photo it is about."""
+        found = self._problem
+        return None if found is None else Problem(found.kind, str(found), found.headers)
 
     def watch(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call `listener`, from any thread, after every change; what is returned ends that."""
@@ -115,7 +121,9 @@ class Job:
         with self._lock:
             if self.ended:
                 return
-            self.result, self.problem = result, problem
+            self.result, self._problem = result, problem
+            if problem is not None:
+                self._problem = Problem(problem.kind, str(problem), problem.headers)
             self.share = 1.0 if state == "done" else self.share
             self.ended_at = time.monotonic()
             self._prepare = self._finish = None  # and with them the photo
@@ -347,14 +355,14 @@ class FillService:
     def reserve(self, options: FillOptions, pixels: int, *, keep: bool = False) -> Job:
         """A place in the queue of a model for a photo of so many pixels; with `keep` it can be asked for by its id.
 
-        Whoever reserves must submit the job or end it. Raises Problem when the queue is full or the service is ending.
+        Whoever reserves must submit the job or refuse it. Raises Problem when the queue is full or the service ends.
         """
         self.check_model(options.model)
         self.check_accepting()
         job = Job(options, pixels)
         self.workers[options.model].reserve(job)
         if keep:
-            self._forget_old()
+            self.forget_old()
             job.fetched = False
             with self._lock:
                 self._jobs[job.id] = job
@@ -368,16 +376,22 @@ class FillService:
         job._prepare, job._finish = prepare, finish
         self.workers[job.options.model].submit(job)
 
+    def refuse(self, job: Job, error: BaseException) -> None:
+        """End a reserved job that was not submitted; nobody was told its id, so nobody will ask for it."""
+        job.fail(error)
+        with self._lock:
+            self._jobs.pop(job.id, None)
+
     def job(self, id: str) -> Job:
         """The job of an id. Raises Problem."""
-        self._forget_old()
+        self.forget_old()
         with self._lock:
             found = self._jobs.get(id)
         if found is None:
             raise Problem("job-gone", "there is no such job, or its result was dropped: send the photo again")
         return found
 
-    def _forget_old(self) -> None:
+    def forget_old(self) -> None:
         """Drop results that nobody fetched in time, and the oldest ones where they take too much memory."""
         now, held, kept = time.monotonic(), 0, 0
         with self._lock:
