@@ -14,6 +14,8 @@ NEEDED = (
     "inpaintkit/assets/*",
     "inpaintkit/evaluation/page/*.css",
     "inpaintkit/evaluation/page/*.js",
+    "inpaintkit/serve/static/*.html",
+    "inpaintkit/serve/static/*.js",
     "*.dist-info/licenses/LICENSE",
     "*.dist-info/licenses/licenses/WEIGHTS.md",
 )
