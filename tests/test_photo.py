@@ -1434,3 +1434,8 @@ def test_a_header_that_gives_no_number_is_told(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(photo_module._HEADERS, "PNG", lambda file: ((4, 4), 4, 1))
     with pytest.raises(PhotoError, match="damaged"):
         photo_module.encoded_size(data, source="two.png")
+
+
+@needs_heif
+def test_the_size_of_a_heif_photo_in_memory() -> None:
+    assert photo_module.encoded_size(heif_bytes(np.zeros((48, 64, 3), np.uint8))) == (48, 64)

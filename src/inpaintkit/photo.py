@@ -1383,7 +1383,8 @@ def _tiff_header(file: IO[bytes]) -> tuple[int, int, int]:
 
 def _heif_header(file: IO[bytes]) -> tuple[int, int, int]:
     """Width and height of a HEIF file's main picture, which libheif gives upright."""
-    parsed = _heif_library(f"cannot read '{file.name}'").open_heif(file.read())
+    name = getattr(file, "name", "the photo")  # held in memory it has none
+    parsed = _heif_library(f"cannot read '{name}'").open_heif(file.read())
     return *parsed.size, 1
 
 

@@ -1,11 +1,13 @@
 """The editor's photos over HTTP: opened, filled version by version, looked at, rebuilt, selected in, downloaded."""
 
+import io
 import json
 
 import cv2
 import numpy as np
 import pytest
 from picture_files import HOLE, SIZE, decoded, hole_mask, png, white
+from PIL import ExifTags, Image
 
 import inpaintkit
 
@@ -52,6 +54,7 @@ def test_a_photo_is_opened_and_closed(client, photo_jpeg):
         "name": "Grüße.jpg",
         "bits": 8,
         "has_alpha": False,
+        "turned": False,
         "notes": [],
         "version": 0,
     }
@@ -270,3 +273,33 @@ def test_broken_json_is_refused(client, photo_png, content):
     headers = {"Content-Type": "application/json"}
     response = client.post(f"{PHOTOS}/{opened(client, photo_png)}/select", content=content, headers=headers)
     assert response.status_code in (400, 422)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "kind"), [(1, "JPEG"), (3, "JPEG"), (6, "JPEG"), (6, "PNG"), (8, "WEBP"), (2, "TIFF")]
+)
+def test_a_photo_says_whether_it_was_turned(client, pixels, orientation, kind):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind, exif=exif)
+    facts = client.get(f"{PHOTOS}/{opened(client, file.getvalue())}").json()
+    assert facts["turned"] is (orientation != 1)
+    assert (facts["width"], facts["height"]) == ((60, 80) if orientation > 4 else (80, 60))
+
+
+def test_a_selection_of_more_than_a_megabyte_is_refused(client, photo_png):
+    photo = opened(client, photo_png)
+    response = client.post(f"{PHOTOS}/{photo}/select", json={"outline": [[0, 0]] * 300_000})
+    assert (response.status_code, response.json()["type"]) == (413, "too-large")
+
+
+def test_the_address_of_a_job_is_relative_to_the_request(client, photo_png):
+    photo = opened(client, photo_png)
+    mask = {"mask": ("m.png", white(np.ones((5, 5), bool)))}
+    response = client.post(f"{PHOTOS}/{photo}/fills", files=mask)
+    job = response.json()["job"]
+    assert response.headers["location"] == f"../../jobs/{job}"
+    assert response.url.join(response.headers["location"]).path == f"/api/v1/jobs/{job}"
+    response = client.post("/api/v1/jobs", files={"photo": ("a.png", photo_png)}, data={"box": "1,1,5,5"})
+    assert response.headers["location"] == f"jobs/{response.json()['job']}"

@@ -17,6 +17,7 @@ from PIL import Image
 import inpaintkit
 from inpaintkit import __version__
 from inpaintkit.photo import decode_photo
+from inpaintkit.serve.forms import File
 
 FILL = "/api/v1/fill"
 
@@ -319,3 +320,19 @@ def test_a_jpeg_is_encoded_once_by_the_librarys_own_encoder(client, photo_jpeg, 
     wanted = encode_photo(Inpainter("telea").fill_photo(decode_photo(photo_jpeg), hole_mask()))
     assert send(client, photo_jpeg, mask_png, name="a.jpg").content == wanted
     assert jpeg(decoded(photo_jpeg)) != wanted
+
+
+def test_a_job_that_waits_does_not_hold_the_file_that_was_sent(serving, waiting, photo_png, mask_png):
+    with serving() as client:
+        files = {"photo": ("a.png", photo_png), "mask": ("m.png", mask_png)}
+        job = client.app.state.service.job(client.post("/api/v1/jobs", files=files).json()["job"])
+        assert not any(isinstance(cell.cell_contents, bytes | File) for cell in job._finish.__closure__)
+        waiting.go.set()
+
+
+def test_the_done_event_encodes_no_file(client, photo_png, mask_png, monkeypatch):
+    files = {"photo": ("a.png", photo_png), "mask": ("m.png", mask_png)}
+    started = client.post("/api/v1/jobs", files=files).json()
+    monkeypatch.setattr("inpaintkit.serve.exchange.base64.b64encode", None)
+    assert "event: done" in client.get(f"/{started['events']}").text
+    assert "image" not in client.get(f"/api/v1/jobs/{started['job']}").json()["done"]

@@ -99,6 +99,21 @@ def test_a_photo_above_the_ceiling_is_refused():
     assert caught.value.status == 413
 
 
+def test_a_photo_whose_versions_grow_above_the_ceiling_takes_no_more():
+    store = PhotoStore(4 * 20 * 30 * 3, 100)
+    held = store.open(photo(), b"", "a")
+    everything, grey = np.ones((20, 30), bool), np.zeros((20, 30, 3), np.uint8)
+    held.add(0, everything, 0, 0, grey)
+    before = held.nbytes
+    with pytest.raises(Problem, match="2 versions") as caught:
+        held.add(0, everything, 0, 0, grey)
+    assert caught.value.status == 413
+    assert (held.newest, held.nbytes) == (1, before)
+    assert before <= store.ceiling
+    assert np.array_equal(held.at(0).pixels, photo().pixels)
+    assert not held.at(1).pixels.any()
+
+
 def test_an_idle_photo_is_dropped():
     store = PhotoStore(10**9, 0.05)
     held = store.open(photo(), b"", "a")

@@ -81,3 +81,17 @@ def test_front_ends_find_the_models_and_switch_between_them(compatible, photo_pn
 def test_they_are_answered_only_where_it_was_asked_for(client):
     assert client.get("/api/v1/server-config").status_code == 404
     assert client.post("/api/v1/inpaint", json={}).status_code == 404
+
+
+@pytest.mark.parametrize("body", [b'{"image": ' + b"[" * 5000 + b"]" * 5000 + b"}", b'{"a": [' + b"1," * 5000 + b"1]}"])
+def test_a_body_of_many_parts_is_refused_before_it_is_parsed(serving, body):
+    with serving(compat=("iopaint",)) as client:
+        response = client.post("/api/v1/inpaint", content=body, headers={"Content-Type": "application/json"})
+        assert (response.status_code, response.json()["type"]) == (400, "bad-request")
+        assert "1,000" in response.json()["detail"]
+
+
+def test_only_a_photo_may_be_long(serving):
+    with serving(compat=("iopaint",)) as client:
+        response = client.post("/api/v1/model", json={"name": "x" * 1_100_000})
+        assert (response.status_code, response.json()["type"]) == (413, "too-large")

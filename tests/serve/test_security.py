@@ -148,3 +148,16 @@ def test_what_all_requests_hold_is_bounded_and_let_go(serving, photo_png, mask_p
         for _ in range(5):
             response = client.post("/api/v1/fill", files={"photo": ("a.png", photo_png), "mask": ("m.png", mask_png)})
             assert response.status_code == 200
+
+
+def test_a_person_without_the_token_gets_a_page(guarded):
+    response = guarded.get("/", headers={"Accept": "text/html,application/xhtml+xml"})
+    assert (response.status_code, response.headers["content-type"]) == (401, "text/html; charset=utf-8")
+    assert "/?token=TOKEN" in response.text
+    assert {name: response.headers.get(name) for name in HEADERS} == HEADERS
+    problem(guarded.get("/api/v1/models", headers={"Accept": "text/html"}), "no-token")
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz"])
+def test_a_head_is_answered(client, path):
+    assert client.head(path).status_code == 200

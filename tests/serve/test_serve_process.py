@@ -107,6 +107,58 @@ def test_an_idle_service_ends_at_once_and_a_client_that_hangs_up_cancels(start):
     assert "Traceback" not in output
 
 
+def ask_to_the_end(method: str, address: str, answers: list[object], **request) -> None:
+    """Note the status of an answer, or that it was cut."""
+    try:
+        answers.append(httpx.request(method, address, timeout=60, **request).status_code)
+    except httpx.TransportError:
+        answers.append("cut")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal to send to another process")
+def test_a_second_signal_ends_it_at_once_and_says_what_is_left(start):
+    process, address = start("--model", "patch")
+    with httpx.Client(base_url=address, timeout=60) as client:
+        jobs = [client.post("/api/v1/jobs", **slow_request()).json() for _ in range(20)]
+        cut: list[object] = []
+        asking = [
+            threading.Thread(target=ask_to_the_end, args=("GET", address + jobs[-1]["events"], cut)),
+            threading.Thread(target=ask_to_the_end, args=("POST", f"{address}api/v1/fill", cut), kwargs=slow_request()),
+        ]
+        for thread in asking:
+            thread.start()
+        end = time.monotonic() + 10
+        while client.get("/healthz").json()["queue"] < 15:
+            assert time.monotonic() < end
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        while client.get("/healthz").json()["status"] != "stopping":
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=20)
+    for thread in asking:
+        thread.join(20)
+    assert set(cut) <= {503, "cut"}
+    assert process.returncode == 1, output
+    assert re.search(r"ended at once, and left: unfinished fills: [0-9]+", output)
+    assert "Traceback" not in output
+    assert "everything" not in output
+
+
+def test_damaged_files_write_nothing(start):
+    process, address = start("--model", "telea")
+    grey = np.zeros((40, 40), np.uint8)
+    tiff = b"II*\0\x08\0\0\0" + b"\x05\0" + bytes(range(60))
+    for content in (png(grey)[:-30], png(grey.astype(np.uint16))[:-30], tiff, b"\xff\xd8\xff\xe1\xff\xff" + bytes(50)):
+        files = {"photo": ("a", content)}
+        assert 400 <= httpx.post(f"{address}api/v1/fill", files=files, data={"box": "1,1,2,2"}).status_code < 500
+    bad = {"Content-Type": "multipart/form-data; boundary=b"}
+    assert httpx.post(f"{address}api/v1/fill", content=b"--c\r\nx", headers=bad).status_code == 400
+    process.terminate()
+    output, _ = process.communicate(timeout=20)
+    assert output.replace("ended: everything that was accepted is done\n", "") == ""
+
+
 def test_the_command_refuses_what_makes_no_sense(capsys, monkeypatch):
     monkeypatch.delenv("INPAINTKIT_TOKEN", raising=False)
     assert main(["serve", "--host", "0.0.0.0"]) == 2

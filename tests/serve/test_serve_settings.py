@@ -30,7 +30,6 @@ def test_this_computer_needs_none(host):
         {"max_bytes": 0},
         {"time_limit_s": 0.0},
         {"engine": "tensorrt"},
-        {"default_model": "lama"},
     ],
 )
 def test_what_makes_no_sense_is_refused(wrong):
@@ -46,7 +45,7 @@ def test_a_folder_to_save_in_must_be_there(tmp_path):
 
 def test_clients_know_a_file_by_its_name_only(tmp_path):
     (tmp_path / "lama.onnx").write_bytes(b"")
-    paths = ServeSettings(models=("telea", str(tmp_path / "lama.onnx")), default_model="lama").model_paths
+    paths = ServeSettings(models=(str(tmp_path / "lama.onnx"), "telea")).model_paths
     assert list(paths) == ["lama", "telea"]
     assert paths["lama"] == str(tmp_path / "lama.onnx")
 

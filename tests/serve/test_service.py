@@ -139,6 +139,46 @@ def test_a_cancelled_job_leaves_the_queue_at_once(make, waiting, pixels):
     assert third.state == "done"
 
 
+def test_a_job_that_is_cancelled_while_it_is_begun_stays_cancelled(make, waiting, pixels):
+    service = make()
+    waiting.go.set()
+    job = service.reserve(TELEA, pixels.size)
+
+    def prepare():
+        job.cancel()  # in the very moment between being taken from the queue and being filled
+        return Photo(pixels.copy()), hole_mask()
+
+    service.submit(job, prepare, lambda photo, report: photo)
+    until(lambda: job.ended)
+    after = queue(service, pixels)
+    until(lambda: after.state == "done")
+    assert (job.state, service.queue) == ("cancelled", 0)
+
+
+def test_an_ended_job_neither_begins_nor_takes_a_photo(pixels):
+    job = Job(TELEA, 1)
+    job.cancel()
+    assert not job.begin()
+    job.give(lambda: (Photo(pixels), hole_mask()), lambda photo, report: photo)
+    assert (job.state, job._prepare, job._finish) == ("cancelled", None, None)
+    other = Job(TELEA, 1)
+    assert other.begin()
+    assert other.state == "running"
+
+
+def test_a_job_that_ends_while_another_thread_begins_it_is_not_running():
+    """Forced: the beginning has to wait for the lock that the end holds, and sees the end."""
+    job, began = Job(TELEA, 1), []
+    beginning = threading.Thread(target=lambda: began.append(job.begin()))
+    with job._lock:
+        beginning.start()
+        time.sleep(0.05)
+        assert (job.state, began) == ("queued", [])
+        job.state = "cancelled"
+    beginning.join()
+    assert (job.state, began) == ("cancelled", [False])
+
+
 def test_a_fill_that_takes_too_long_is_ended(make, waiting, pixels):
     service = make(time_limit_s=0.05)
     job = queue(service, pixels)

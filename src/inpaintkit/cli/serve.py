@@ -97,7 +97,11 @@ def command(**given: Any) -> int:
 
             webbrowser.open(page)
 
-    run(settings, on_start)
+    left = run(settings, on_start)
+    if left:
+        typer.echo(f"ended at once, and left: {left}", err=True)
+        sys.stdout.flush()
+        os._exit(1)  # returning would take the interpreter from under the threads that still fill, which aborts
     typer.echo("ended: everything that was accepted is done")
     return 0
 

@@ -118,7 +118,7 @@ def done_facts(job: Job) -> dict[str, Any] | None:
     if job.state != "done":
         return None
     if isinstance(job.result, Encoded):
-        return {name: value for name, value in job.result.facts.items() if name != "image"}
+        return job.result.about
     return dict(job.result)
 
 

@@ -48,9 +48,10 @@ def create_app(settings: ServeSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.start()
         tidying = asyncio.create_task(_tidy(store, service))
-        yield
-        tidying.cancel()
-        await asyncio.to_thread(service.close)
+        with suppress(asyncio.CancelledError):  # a second signal
+            yield
+            tidying.cancel()
+            await asyncio.to_thread(service.close)
 
     app = FastAPI(
         title="inpaintkit",
@@ -131,7 +132,9 @@ def _add_pages(app: FastAPI, service: FillService) -> None:
     add = adder(app, "pages")
     page = {200: answer("A page.", media=("text/html",))}
     add("/", editor, "GET", {**page, **problems("not-found")}, include_in_schema=False)
+    add("/", editor, "HEAD", {}, include_in_schema=False)
     add("/healthz", healthz, "GET", {200: answer("It is alive.", _HEALTH_SCHEMA)})
+    add("/healthz", healthz, "HEAD", {}, include_in_schema=False)
     add("/docs", docs, "GET", page, include_in_schema=False)
     app.mount("/static", _Static(directory=STATIC, check_dir=False), name="static")
 

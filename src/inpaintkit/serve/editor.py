@@ -22,6 +22,7 @@ from .exchange import (
     encoded,
     photo_of,
     save,
+    turned,
     window_mask_of,
 )
 from .fills import Fills, adder, fields_for, options_of, started
@@ -62,6 +63,7 @@ PHOTO_SCHEMA = object_of(
     name={"type": "string"},
     bits={"type": "integer", "enum": [8, 16]},
     has_alpha={"type": "boolean"},
+    turned={"type": "boolean", "description": "Whether the orientation in its tags was applied."},
     notes={"type": "array", "items": {"type": "string"}},
     version=_WHOLE,
 )
@@ -133,9 +135,12 @@ class Editor:
         self.service.check_accepting()
         form = await read_form(request, (PHOTO,), self.settings.max_bytes, self.settings.upload_limit_s)
         sent: File = form["photo"]
-        photo = await self.pooled(photo_of, sent.content, self.settings.max_pixels)
-        held = await self.pooled(self.store.open, photo, sent.content, sent.name)
-        return JSONResponse(facts_of(held), 201)
+
+        def hold() -> HeldPhoto:
+            photo = photo_of(sent.content, self.settings.max_pixels)
+            return self.store.open(photo, sent.content, sent.name, turned=turned(sent.content))
+
+        return JSONResponse(facts_of(await self.pooled(hold)), 201)
 
     async def about(self, photo: PhotoId) -> Response:
         """What an open photo is; `version` is its newest one."""
@@ -211,7 +216,7 @@ class Editor:
             return {**_version_facts(made, patch.window), "seconds": round(report.seconds, 3), "model": report.model}
 
         self.service.submit(job, lambda: (held.at(version), mask), finish)
-        return started(job)
+        return started(job, request)
 
     async def put_patch(self, photo: PhotoId, request: Request) -> Response:
         """Put a fill back that the service has forgotten, as `/patch` gave it."""
@@ -246,6 +251,7 @@ def facts_of(held: HeldPhoto) -> dict[str, Any]:
         "name": held.name if PurePosixPath(held.name).suffix else held.name + FORMAT_SUFFIXES[photo.format],
         "bits": photo.bits,
         "has_alpha": photo.alpha is not None,
+        "turned": held.turned,
         "notes": list(photo.notes),
         "version": held.newest,
     }

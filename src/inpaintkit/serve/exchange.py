@@ -1,6 +1,7 @@
 """Between bytes and photos: what comes in is checked before it is decoded, what goes out is encoded once."""
 
 import base64
+import io
 import secrets
 import time
 from dataclasses import dataclass
@@ -13,7 +14,18 @@ from ..errors import InpaintError, MaskError, PhotoError, UsageError
 from ..filling.inpainter import FillReport
 from ..masks.read import decode_noted
 from ..masks.sources import Box, find_mask
-from ..photo import SUFFIXES, Photo, check_format, decode_photo, encode_photo, encoded_size, write_bytes, write_notes
+from ..photo import (
+    _HEADERS,
+    SUFFIXES,
+    Photo,
+    _kind_of,
+    check_format,
+    decode_photo,
+    encode_photo,
+    encoded_size,
+    write_bytes,
+    write_notes,
+)
 from .problems import Problem
 
 MEDIA_TYPES = {
@@ -63,8 +75,12 @@ class Encoded:
     @property
     def facts(self) -> dict[str, object]:
         """The same as JSON, the file in base64."""
+        return {"image": base64.b64encode(self.content).decode(), **self.about}
+
+    @property
+    def about(self) -> dict[str, object]:
+        """The facts without the file."""
         return {
-            "image": base64.b64encode(self.content).decode(),
             "media_type": self.media_type,
             "width": self.width,
             "height": self.height,
@@ -95,6 +111,12 @@ def photo_of(content: bytes, max_pixels: int) -> Photo:
         return decode_photo(content, max_pixels=max_pixels)
     except PhotoError as error:
         raise Problem("damaged-photo", str(error)) from error
+
+
+def turned(content: bytes) -> bool:
+    """Whether reading this photo file applied an orientation that its tags tell of."""
+    kind = _kind_of(content, "the photo")
+    return kind != "HEIF" and _HEADERS[kind](io.BytesIO(content))[2] in range(2, 9)  # libheif gives its own upright
 
 
 def mask_of(content: bytes, size: tuple[int, int]) -> tuple[np.ndarray, tuple[str, ...]]:

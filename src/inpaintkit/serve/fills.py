@@ -1,6 +1,7 @@
 """Fills for programs: `POST /api/v1/fill` at once, `/api/v1/jobs` for long ones, and what models there are."""
 
 import asyncio
+import posixpath
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
@@ -115,7 +116,7 @@ class Fills:
 
     async def start(self, request: Request) -> Response:
         """Accept a fill, answer at once, and tell of it by events."""
-        return started(await self._accept(request, keep=True))
+        return started(await self._accept(request, keep=True), request)
 
     async def status(self, job: JobId) -> Response:
         """How a job stands."""
@@ -176,9 +177,11 @@ class Fills:
             self.service.refuse(job, error)
             raise
 
+        # The file is wanted again only where nothing is missing; else nothing may hold on to it while the fill waits.
+        name, unchanged = sent.name, None if missing.any() else sent.content
+
         def finish(whole: Photo, report: Any) -> Encoded:
-            unchanged = sent.content if report.hole_pixels == 0 else None
-            result = encoded(whole, output, sent.name, report=report, notes=notes, unchanged=unchanged)
+            result = encoded(whole, output, name, report=report, notes=notes, unchanged=unchanged)
             save(result, self.settings.save_dir)
             job.kept_bytes = len(result.content)
             return result
@@ -221,11 +224,12 @@ def options_of(form: dict[str, Any], service: FillService) -> FillOptions:
     return FillOptions(model, *(form[name] for name in ("grow", "detail", "grain", "seed", "variant")))
 
 
-def started(job: Job) -> Response:
-    """The answer to a job that was accepted; its addresses are relative to the page."""
+def started(job: Job, request: Request) -> Response:
+    """The answer to a job that was accepted; its addresses are relative to the page, `Location` to the request."""
     base = f"api/v1/jobs/{job.id}"
     facts = {"job": job.id, "status": job.state, "events": f"{base}/events", "result": f"{base}/result"}
-    return JSONResponse(facts, 202, headers={"Location": f"/{base}"})
+    location = posixpath.relpath(f"/{base}", posixpath.dirname(request.scope["path"]))
+    return JSONResponse(facts, 202, headers={"Location": location})
 
 
 def adder(app: FastAPI, tag: str) -> Callable[..., None]:

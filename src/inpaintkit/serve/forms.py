@@ -24,6 +24,12 @@ from .problems import Problem
 from .service import MOST_VARIANT
 
 MOST_FIELDS = 200
+MOST_JSON = 1_000_000
+"""Bytes of a JSON object that is parsed where every request waits for it."""
+
+MOST_PARTS = 1000
+"""Brackets, braces and commas of a JSON object that carries files: each costs far more memory than the byte it is."""
+
 LARGEST_FIELD = 16_384
 """Bytes of a field that is no file."""
 
@@ -225,17 +231,42 @@ def _values(items: list[tuple[str, Any]], fields: dict[str, Field]) -> dict[str,
     return found
 
 
-async def read_json(request: Request, limit_s: float) -> dict[str, Any]:
-    """The object in a JSON body. Raises Problem."""
+async def read_json(request: Request, limit_s: float, *, most: int = MOST_JSON) -> dict[str, Any]:
+    """The object in a JSON body of at most so many bytes. Raises Problem."""
+    return parse_json(await read_json_body(request, limit_s, most=most))
+
+
+async def read_json_body(request: Request, limit_s: float, *, most: int | None = None) -> bytes:
+    """A JSON body that is not parsed yet, of at most so many bytes. Raises Problem."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Problem("wrong-media-type", f"the content is of type '{kind[:60]}', expected application/json")
     try:
         async with asyncio.timeout(limit_s):
-            body = await request.body()
-        found = json.loads(body)
+            body = bytearray()
+            async for chunk in request.stream():
+                body += chunk
+                if most is not None and len(body) > most:
+                    raise Problem(
+                        "too-large",
+                        f"the content is larger than {most / 1e6:g} MB, which is the limit of this address: send less",
+                        {"Connection": "close"},
+                    )
     except TimeoutError:
         raise _too_slow(limit_s) from None
+    return bytes(body)
+
+
+def parse_json(body: bytes, *, most_parts: int | None = None) -> dict[str, Any]:
+    """The object in a JSON text, which may have so many brackets, braces and commas. Raises Problem."""
+    if most_parts is not None and sum(map(body.count, (b"[", b"{", b","))) > most_parts:
+        raise Problem(
+            "bad-request",
+            f"the content has more than {most_parts:,} brackets, braces and commas, expected one object with a few "
+            "values: send only what is needed",
+        )
+    try:
+        found = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise Problem("bad-request", "the content is no JSON that can be read: send an object") from error
     if not isinstance(found, dict):

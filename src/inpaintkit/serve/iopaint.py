@@ -17,9 +17,9 @@ from fastapi.responses import JSONResponse, Response
 from .answers import FILLING, answer, finished, object_of, problems
 from .exchange import Output
 from .fills import Fills, adder
-from .forms import File, json_body, read_json
+from .forms import MOST_PARTS, File, json_body, parse_json, read_json, read_json_body
 from .problems import Problem
-from .service import FillOptions
+from .service import FillOptions, Job
 
 _TEXT, _YES_NO = {"type": "string"}, {"type": "boolean"}
 _SUPPORTS = (
@@ -82,18 +82,17 @@ class IOPaint:
 
     async def inpaint(self, request: Request) -> Response:
         """Fill a photo as IOPaint's `POST /api/v1/inpaint` does: JSON in, PNG out."""
-        given = await read_json(request, self.fills.settings.upload_limit_s)
-        seed = given.get("sd_seed", 42)
-        if isinstance(seed, bool) or not isinstance(seed, int):
-            raise Problem("bad-option", "sd_seed is no whole number, expected one: leave it out")
-        seed = secrets.randbelow(_LARGEST_SEED) if seed < 0 else seed & _LARGEST_SEED
-        if given.get("use_extender") is True:
-            raise Problem("bad-option", "use_extender is not answered here: a photo is filled, not enlarged")
-        sent = File(_decoded(given, "image"), "photo.png")
-        options = FillOptions(self.model, seed=seed)
-        job = await self.fills.queue(sent, _decoded(given, "mask"), [], options, Output("PNG"), keep=False)
+        job = await self._accept(request)
         result = await finished(job, request)
-        return Response(result.content, media_type=result.media_type, headers={"X-Seed": str(seed)})
+        return Response(result.content, media_type=result.media_type, headers={"X-Seed": str(job.options.seed)})
+
+    async def _accept(self, request: Request) -> Job:
+        """Read a fill and queue it; what was sent is let go of with the return. Raises Problem."""
+        body = await read_json_body(request, self.fills.settings.upload_limit_s)
+        sent, mask, seed = await self.fills.pooled(_parsed, body)
+        del body
+        options = FillOptions(self.model, seed=seed)
+        return await self.fills.queue(sent, mask, [], options, Output("PNG"), keep=False)
 
     async def server_config(self) -> Response:
         """What IOPaint's front ends ask for first."""
@@ -132,6 +131,18 @@ class IOPaint:
     async def samplers(self) -> Response:
         """None: samplers are for diffusion models."""
         return JSONResponse([])
+
+
+def _parsed(body: bytes) -> tuple[File, bytes, int]:
+    """Photo, mask and seed in a body. Raises Problem."""
+    given = parse_json(body, most_parts=MOST_PARTS)
+    seed = given.get("sd_seed", 42)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise Problem("bad-option", "sd_seed is no whole number, expected one: leave it out")
+    seed = secrets.randbelow(_LARGEST_SEED) if seed < 0 else seed & _LARGEST_SEED
+    if given.get("use_extender") is True:
+        raise Problem("bad-option", "use_extender is not answered here: a photo is filled, not enlarged")
+    return File(_decoded(given, "image"), "photo.png"), _decoded(given, "mask"), seed
 
 
 def _decoded(given: dict[str, Any], name: str) -> bytes:

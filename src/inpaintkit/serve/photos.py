@@ -4,6 +4,7 @@ A photo's pixels are kept once. Every fill keeps what stood in its hole before a
 taken to any version by undoing and doing patches: twenty fills of a 24-megapixel photo cost little more than one.
 """
 
+import math
 import secrets
 import threading
 import time
@@ -52,12 +53,15 @@ class Patch:
 class HeldPhoto:
     """One photo that is open, and the tree of its versions; 0 is the photo as it came.
 
-    `content` is the file as it was sent. Safe to use from several threads.
+    `content` is the file as it was sent, `turned` whether its orientation was applied. With its versions it never takes
+    more than `ceiling` bytes. Safe to use from several threads.
     """
 
-    def __init__(self, photo: Photo, content: bytes, name: str) -> None:
+    def __init__(
+        self, photo: Photo, content: bytes, name: str, *, turned: bool = False, ceiling: float = math.inf
+    ) -> None:
         self.id = secrets.token_hex(16)
-        self.content, self.name = content, name
+        self.content, self.name, self.turned, self.ceiling = content, name, turned, ceiling
         self.used = time.monotonic()
         self._photo = photo
         self._patches: list[Patch] = []
@@ -120,7 +124,8 @@ class HeldPhoto:
     def add(self, parent: int, mask: np.ndarray, top: int, left: int, pixels: np.ndarray) -> tuple[int, Patch]:
         """A new version: `parent` with `pixels` of a window at `top`, `left` where its `mask` (bool) is True.
 
-        `pixels` may have an alpha channel, which is ignored. Raises MaskError for an empty mask.
+        `pixels` may have an alpha channel, which is ignored. Raises MaskError for an empty mask, and Problem where the
+        photo with all its versions would take more than its ceiling.
         """
         if not mask.any():
             raise MaskError("nothing is marked as missing, expected white pixels in the mask: paint over what is to go")
@@ -138,6 +143,13 @@ class HeldPhoto:
             before = self._photo.pixels[_slices(window)][tight]
             after = pixels[rows, columns, :3][tight]
             patch = Patch(parent, window, np.packbits(tight, axis=1), before, after)
+            if self.nbytes + patch.nbytes > self.ceiling:
+                raise Problem(
+                    "too-large",
+                    f"the photo with its {len(self._patches) + 1} versions takes "
+                    f"{(self.nbytes + patch.nbytes) / 1e6:,.0f} MB in memory, expected at most "
+                    f"{self.ceiling / 1e6:,.0f}: open it again and put back what is wanted",
+                )
             self._patches.append(patch)
             self.nbytes += patch.nbytes
             return len(self._patches), patch
@@ -185,10 +197,10 @@ class PhotoStore:
         with self._lock:
             return sum(photo.nbytes for photo in self._photos.values())
 
-    def open(self, photo: Photo, content: bytes, name: str) -> HeldPhoto:
+    def open(self, photo: Photo, content: bytes, name: str, *, turned: bool = False) -> HeldPhoto:
         """Hold a photo, whose pixels become the store's own. Raises Problem for one that alone is above the ceiling."""
         pixels = photo.pixels if photo.pixels.flags.writeable and photo.pixels.base is None else photo.pixels.copy()
-        held = HeldPhoto(replace(photo, pixels=pixels), content, name)
+        held = HeldPhoto(replace(photo, pixels=pixels), content, name, turned=turned, ceiling=self.ceiling)
         if held.nbytes > self.ceiling:
             raise Problem(
                 "too-large",

@@ -3,6 +3,7 @@
 Pure ASGI, so that nothing is read of a request that is refused, and every answer has its headers.
 """
 
+import asyncio
 import hashlib
 import hmac
 import ipaddress
@@ -42,6 +43,13 @@ COOKIE = "inpaintkit"
 OPEN_PATHS = ("/healthz",)
 """What is answered without a token: whoever watches over the service has none."""
 
+NO_TOKEN_PAGE = (
+    b'<!doctype html><html lang="en"><meta charset="utf-8"><title>inpaintkit: a token is needed</title>'
+    b"<p>A token is needed: open the address that ends in <code>/?token=TOKEN</code>, as the service printed it when "
+    b"it was started.</p></html>"
+)
+"""What a person sees who opens the editor without the token."""
+
 _CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 _WILDCARDS = ("0.0.0.0", "::")
 
@@ -77,12 +85,18 @@ class Guard:
             await self.app(scope, counted, telling)
         except ClientDisconnect:  # it hung up while it was sending: nobody is left to answer
             LOG.debug("request %s was not sent to its end", request_id)
+        except asyncio.CancelledError:  # a second signal while the service ends
+            if not telling.begun:
+                await telling.problem(Problem("stopping", "the service has ended: send it again in a while"))
         except Exception as error:
             problem = problem_of(error)
             if problem.kind == "defect":
                 LOG.exception("request %s broke", request_id)
             if telling.begun:
                 raise
+            if problem.kind == "no-token" and scope["path"] == "/" and "text/html" in headers.get("accept", ""):
+                await telling.answer(problem.status, NO_TOKEN_PAGE, {"content-type": "text/html; charset=utf-8"})
+                return
             await telling.problem(problem)
         finally:
             self.requests -= 1
@@ -151,8 +165,8 @@ class Guard:
         if scope["method"] == "GET" and scope["path"] == "/":
             query = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
             if _equal(query.get("token", ""), token):
-                secure = "; Secure" if scope.get("scheme") == "https" else ""
-                return f"{COOKIE}={cookie_of(token)}; Path=/; HttpOnly; SameSite=Strict{secure}"
+                # Not Secure: the service itself speaks HTTP only, and is often reached so.
+                return f"{COOKIE}={cookie_of(token)}; Path=/; HttpOnly; SameSite=Strict"
         raise Problem(
             "no-token",
             "no valid token was given, expected the header 'Authorization: Bearer TOKEN': in a browser, open the "

@@ -1,11 +1,15 @@
 """Running the service: a socket of our own, and an end that loses nothing that was accepted."""
 
+import asyncio
 import logging
 import socket
 import time
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
+import cv2
 import uvicorn
 
 from ..errors import UsageError
@@ -13,6 +17,10 @@ from .app import create_app
 from .settings import ServeSettings
 
 LOG = logging.getLogger("inpaintkit.serve")
+
+
+TALKATIVE = ("tifffile", "python_multipart", "PIL")
+"""Libraries that write to the log about every damaged file, and so at the will of whoever sends one."""
 
 
 class Server(uvicorn.Server):
@@ -26,6 +34,7 @@ class Server(uvicorn.Server):
         self.settings, self.on_start = settings, on_start
         self.service = config.app.state.service  # type: ignore[union-attr]
         self.ending_since: float | None = None
+        self.left = ""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and say so."""
@@ -37,6 +46,8 @@ class Server(uvicorn.Server):
         """A signal: end in good order, or at once where it is the second."""
         if self.ending_since is not None:
             self.should_exit = self.force_exit = True
+            counts = {"unfinished fills": self.service.queue, "results that were not fetched": self.service.unfetched}
+            self.left = ", ".join(f"{what}: {count}" for what, count in counts.items() if count)
             return
         self.ending_since = time.monotonic()
         self.service.stop()
@@ -80,10 +91,19 @@ def address_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
-def run(settings: ServeSettings, on_start: Callable[[str], None] = lambda address: None) -> None:
+def quiet() -> None:
+    """Keep libraries from writing about damaged files: the client is told, and the log is not the client's to fill."""
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+def run(settings: ServeSettings, on_start: Callable[[str], None] = lambda address: None) -> str:
     """Serve until a signal ends it; `on_start` is told the page's address once it is answered.
 
-    Raises UsageError and ModelError before that.
+    What a second signal left undone, in words; empty after an end in good order. Where something was left, threads
+    still run: the process should end without waiting. Raises UsageError and ModelError before it begins.
     """
     app = create_app(settings)
     listening = listening_socket(settings.host, settings.port)
@@ -98,9 +118,14 @@ def run(settings: ServeSettings, on_start: Callable[[str], None] = lambda addres
         h11_max_incomplete_event_size=65_536,
         backlog=128,
     )
+    quiet()
     address = address_of(listening)
     server = Server(config, settings, lambda: on_start(address))
     try:
-        server.run(sockets=[listening])
+        with suppress(asyncio.CancelledError):  # what still ran when a second signal came
+            server.run(sockets=[listening])
     finally:
         listening.close()
+    if server.force_exit:
+        server.service.pool.shutdown(wait=False, cancel_futures=True)
+    return server.left

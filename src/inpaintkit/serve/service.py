@@ -74,7 +74,6 @@ class Job:
         self.started = self.ended_at = 0.0
         self.kept_bytes = 0
         self.fetched = True
-        self.cancelling = False
         self._prepare: Prepare | None = None
         self._finish: Finish | None = None
         self._lock = threading.Lock()
@@ -103,9 +102,22 @@ class Job:
 
         return end
 
+    def give(self, prepare: Prepare, finish: Finish) -> None:
+        """What makes its photo and its result; a job that has ended takes nothing more."""
+        with self._lock:
+            if not self.ended:
+                self._prepare, self._finish = prepare, finish
+
+    def begin(self) -> bool:
+        """Whether it runs from now on; a job that has ended stays as it is."""
+        with self._lock:
+            if self.ended:
+                return False
+            self.started, self.state = time.monotonic(), "running"
+            return True
+
     def cancel(self) -> None:
         """Stop the fill at its next step, or take it from the queue."""
-        self.cancelling = True
         self.fail(Cancelled())
 
     def fail(self, error: BaseException) -> None:
@@ -133,9 +145,11 @@ class Job:
 
     def told(self, share: float) -> None:
         """Take note of how far the fill has come."""
-        if not self.ended and share > self.share:
+        with self._lock:
+            if self.ended or share <= self.share:
+                return
             self.share = min(share, 1.0)
-            self._tell()
+        self._tell()
 
     def _tell(self) -> None:
         with self._lock:
@@ -251,14 +265,14 @@ class _Worker:
         inpainter = self._inpainter(group[0].options)
         pairs, jobs = [], []
         for job in group:
-            prepare = job._prepare
+            prepare = job._prepare  # before it begins: its end takes this away
+            if prepare is None or not job.begin():
+                continue
             try:
-                if prepare is not None:
-                    pairs.append(prepare())
-                    jobs.append(job)
+                pairs.append(prepare())
+                jobs.append(job)
             except (InpaintError, MemoryError) as error:
                 job.fail(error)
-            job.started, job.state = time.monotonic(), job.state if job.ended else "running"
         clock = threading.Timer(self.settings.time_limit_s, self._end_late, (jobs,))
         clock.daemon = True
         clock.start()
@@ -330,7 +344,7 @@ class FillService:
         self.settings = settings
         self.pool = ThreadPoolExecutor(pool_size(), thread_name_prefix="inpaintkit-codec")
         paths = settings.model_paths
-        self.default = settings.default_model or next(iter(paths))
+        self.default = next(iter(paths))
         self.workers = {name: _Worker(name, path, settings, self.pool) for name, path in paths.items()}
         self.stopping = False
         self._jobs: dict[str, Job] = {}
@@ -373,7 +387,7 @@ class FillService:
 
         `finish` makes its result, in one of the threads that decode and encode.
         """
-        job._prepare, job._finish = prepare, finish
+        job.give(prepare, finish)
         self.workers[job.options.model].submit(job)
 
     def refuse(self, job: Job, error: BaseException) -> None:

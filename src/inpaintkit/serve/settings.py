@@ -39,7 +39,6 @@ class ServeSettings:
     port: int = 8765
     token: str | None = None
     models: tuple[str, ...] = ()
-    default_model: str | None = None
     engine: str = "auto"
     threads: int | None = None
     max_bytes: int = 100_000_000
@@ -82,8 +81,6 @@ class ServeSettings:
         check_options(self.engine, "auto", self.threads)
         if self.save_dir is not None and not self.save_dir.is_dir():
             raise UsageError(f"there is no folder '{self.save_dir}' to save in, expected an existing one: create it")
-        if self.default_model is not None and self.default_model not in self.model_paths:
-            raise UsageError(unknown_name("model", self.default_model, self.model_paths))
 
     def _limits(self) -> dict[str, float]:
         return {
@@ -126,8 +123,6 @@ class ServeSettings:
             if name in paths:
                 raise UsageError(f"two models are called '{name}', expected names that differ: rename a file")
             paths[name] = model
-        if self.default_model in paths:
-            return {self.default_model: paths[self.default_model], **paths}
         return paths
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 playwright = pytest.importorskip("playwright.sync_api")
 for part in ("fastapi", "uvicorn", "multipart"):
@@ -243,6 +243,86 @@ def test_the_saved_file_keeps_name_and_format(page: Page, picture: np.ndarray, t
     name, content = page.download(lambda: page.page.click("#saveNow"))
     assert name.endswith(".png")
     assert Image.open(io.BytesIO(content)).format == "PNG"
+    name, content = page.download(lambda: page.page.keyboard.press("Control+s"))  # "Save as" was for once
+    assert name.endswith(".jpg")
+    assert Image.open(io.BytesIO(content)).format == "JPEG"
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_a_turned_photo_is_filled_where_it_was_marked(
+    page: Page, picture: np.ndarray, tmp_path: Path, suffix: str
+) -> None:
+    upright = picture[:, 50:350].copy()  # as long as wide: sizes tell nothing
+    for centre in ((70, 90), (230, 210)):  # each where the other would be upside down
+        cv2.circle(upright, centre, 8, (20, 30, 10), -1)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    path = tmp_path / f"turned.{suffix}"
+    Image.fromarray(upright[::-1, ::-1].copy()).save(path, exif=exif, lossless=True)
+    with page.page.expect_response("**/view"):
+        page.open(path)
+    page.page.locator("#busy").wait_for(state="hidden")
+    page.frame = None
+    page.page.keyboard.press("r")
+    page.drag((50, 70), (90, 110))
+    page.fill()
+    _, content = page.download(lambda: page.page.keyboard.press("Control+s"))
+    saved = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGB"))
+    assert saved[90, 70].min() > 60
+    assert saved[210, 230].max() < 60
+    changed = np.argwhere(np.abs(saved.astype(int) - upright).max(2) > 40)
+    assert (changed.min(0) >= [70, 50]).all()
+    assert (changed.max(0) < [110, 90]).all()
+    assert np.abs(np.array(page.shown(70, 90)) - saved[90, 70]).max() <= 12
+
+
+def test_what_was_marked_on_a_photo_that_lay_otherwise_is_not_filled(
+    page: Page, picture: np.ndarray, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    path = tmp_path / "turned.webp"
+    Image.fromarray(picture).save(path, exif=exif, lossless=True)
+
+    held = []
+
+    def hold(route) -> None:
+        held.append(route)
+
+    page.page.route("**/photos", hold)
+    page.open(path)
+    page.drag((100, 60), (140, 60))  # before the server has told how it lies
+    page.page.keyboard.press("Shift+R")
+    page.page.locator("#fillText", has_text="Cancel").wait_for()
+    held[0].continue_()
+    assert "turned.webp lies otherwise" in page.notice()
+    page.page.locator("#busy").wait_for(state="hidden")
+    assert page.page.inner_text("#maskFacts") == ""
+    assert page.page.inner_text("#fillText") == "Fill"
+    assert page.page.is_disabled("#undo")
+    assert page.page.locator("#fills li").count() == 0
+    page.drag((100, 60), (140, 60))
+    page.fill()
+
+
+def test_a_fill_keeps_the_alpha_on_the_stage_as_in_the_file(page: Page, picture: np.ndarray, tmp_path: Path) -> None:
+    alpha = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    alpha[:, 200:] = 0
+    path = tmp_path / "cut out.png"
+    Image.fromarray(np.dstack([picture, alpha])).save(path)
+    with page.page.expect_response("**/photos"):
+        page.open(path)
+    page.page.wait_for_timeout(200)
+    before = page.shown(230, 150)
+    page.page.keyboard.press("r")
+    page.drag((150, 120), (250, 180))
+    page.fill()
+    _, content = page.download(lambda: page.page.keyboard.press("Control+s"))
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(content)))[..., 3], alpha)
+    assert page.shown(230, 150) == before
+    assert page.shown(195, 150)[0] > 60
+    page.page.keyboard.press("c")
+    assert page.shown(230, 150) == before
 
 
 def test_eraser_rectangle_lasso_and_line(page: Page, photo: Path) -> None:
@@ -288,6 +368,17 @@ def test_grow_shrink_and_invert(page: Page, photo: Path) -> None:
     assert np.array_equal(page.mask(), before)
     page.page.keyboard.press("i")
     assert np.array_equal(page.mask(), ~before)
+
+
+def test_backspace_clears_only_with_the_focus_on_the_photo(page: Page, photo: Path) -> None:
+    page.open(photo)
+    page.drag((160, 150), (240, 150))
+    page.page.focus("#open")
+    page.page.keyboard.press("Backspace")
+    assert page.page.inner_text("#maskFacts") != ""
+    page.page.focus("#stage")
+    page.page.keyboard.press("Backspace")
+    assert page.page.inner_text("#maskFacts") == ""
 
 
 def test_smart_lasso_finds_the_disc(page: Page, photo: Path, picture: np.ndarray) -> None:
@@ -350,14 +441,26 @@ def test_try_another_and_the_list_of_fills(page: Page, photo: Path) -> None:
     page.fill()
     first = page.saved()
     page.page.select_option("#model", "ns")
+    page.page.evaluate("""() => {
+        window.variants = [];
+        const append = FormData.prototype.append;
+        FormData.prototype.append = function (name, value, ...rest) {
+            if (name === "variant") window.variants.push(value);
+            return append.call(this, name, value, ...rest);
+        };
+    }""")
     page.page.click("#another")
     page.wait_for_fills(2)
+    assert page.page.evaluate("() => window.variants") == ["0"]  # this model's own fill
     second = page.saved()
     assert not np.array_equal(first, second)
     page.page.locator("#fills button").nth(1).click()
     assert np.array_equal(page.saved(), first)
     page.page.keyboard.press("Control+z")
     assert np.array_equal(page.saved(), second)
+    page.page.click("#another")
+    page.wait_for_fills(3)
+    assert page.page.evaluate("() => window.variants") == ["0", "1"]
 
 
 def test_fill_on_release_and_cancel(page: Page, photo: Path) -> None:
@@ -422,6 +525,47 @@ def test_several_photos_keep_their_own_state(page: Page, photo: Path, picture: n
     saved = page.saved()
     assert np.array_equal(saved[~mask], picture[:, ::-1][~mask])
     assert not np.array_equal(saved[mask], picture[:, ::-1][mask])
+
+
+def test_fill_all_says_what_was_filled_and_what_was_not(
+    page: Page, photo: Path, picture: np.ndarray, tmp_path: Path
+) -> None:
+    other, letter = tmp_path / "other.png", tmp_path / "letter.jpg"
+    Image.fromarray(picture[:, ::-1].copy()).save(other)
+    letter.write_text("Dear photo,", encoding="utf-8")
+    page.open(photo, other, letter)
+    page.drag((160, 150), (240, 150))
+    page.page.click("#maskToAll")
+    page.page.locator("#noticeText", has_text="2 photos").wait_for()
+    assert "1 could not be opened: letter.jpg" in page.notice()
+    assert "another size" not in page.notice()
+
+    told = {"type": "internal", "title": "It broke", "status": 500, "detail": "the model broke"}
+    answer = {"status": 500, "content_type": "application/problem+json", "body": json.dumps(told)}
+    page.page.route("**/fills", lambda route: route.fulfill(**answer), times=1)
+    page.page.click("#noticeAct")  # fill all: the first fails, the second does not
+    page.page.locator("#noticeText", has_text="1 of 2 photos filled").wait_for()
+    assert "disc é.png. The model broke." in page.notice()
+    assert page.page.inner_text("#status") == "1 of 2 photos filled"
+    page.page.click("#noticeAct")  # try again: only what was left
+    page.wait_for_fills(1)
+    page.page.locator("#status", has_text="1 photo filled").wait_for(state="attached")
+    assert page.page.locator(".photo[aria-label*='1 fills']").count() == 2
+
+    page.drag((160, 60), (240, 60))
+    page.page.click("#maskToAll")
+    page.page.locator("#noticeText", has_text="2 photos").wait_for()
+    page.page.route("**/fills", lambda route: route.abort())
+    page.page.click("#noticeAct")
+    page.page.locator("#noticeText", has_text="0 of 2 photos filled").wait_for()
+    assert "does not answer" in page.notice()
+    page.page.unroute("**/fills")
+    page.page.route("**/fills", lambda route: (page.page.wait_for_timeout(300), route.continue_()))
+    page.page.click("#noticeAct")
+    page.page.locator("#fillText", has_text="Cancel").wait_for()
+    page.page.click("#fill")  # ends all of them
+    page.page.locator("#noticeText", has_text="0 of 2 photos filled").wait_for()
+    assert "does not answer" not in page.notice()
 
 
 def test_drawn_and_filled_by_keyboard_alone(page: Page, photo: Path) -> None:

@@ -44,8 +44,7 @@ async function call(path, options = {}) {
   let response;
   try {
     response = await fetch(path, { credentials: "same-origin", ...options });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
+  } catch {
     throw offline();
   }
   if (response.ok) return response;
@@ -127,8 +126,8 @@ export async function file(photo, number, { format, quality } = {}) {
   return { blob: await response.blob(), name: encoded ? decodeURIComponent(encoded[1]) : (plain?.[1] ?? "") };
 }
 
-export async function startFill(photo, fields, signal) {
-  const response = await call(`${ROOT}photos/${photo}/fills`, { method: "POST", body: form(fields), signal });
+export async function startFill(photo, fields) {
+  const response = await call(`${ROOT}photos/${photo}/fills`, { method: "POST", body: form(fields) });
   return response.json();
 }
 

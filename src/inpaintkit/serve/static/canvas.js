@@ -191,6 +191,7 @@ export class Stage {
       context.beginPath();
       context.rect(0, 0, Math.round(this.compare * width), height);
       context.clip();
+      if (photo.hasAlpha) this.#chequer(context);
       this.#drawVersion(context, []);
       context.restore();
     }
@@ -220,13 +221,26 @@ export class Stage {
       const shown = this.#shown(node);
       if (!shown) continue;
       const { picture, window } = shown;
-      context.drawImage(
-        picture, left + window.left * scale, top + window.top * scale, window.width * scale, window.height * scale,
-      );
+      const [x, y] = [left + window.left * scale, top + window.top * scale];
+      const [wide, high] = [window.width * scale, window.height * scale];
+      if (!photo.hasAlpha) {
+        context.drawImage(picture, x, y, wide, high);
+        continue;
+      }
+      // what lies below would be seen through it: it begins anew, in whole pixels of the stage
+      context.save();
+      const [inX, inY] = [Math.ceil(x), Math.ceil(y)];
+      context.beginPath();
+      context.rect(inX, inY, Math.max(0, Math.floor(x + wide) - inX), Math.max(0, Math.floor(y + high) - inY));
+      context.clip();
+      this.#chequer(context);
+      context.drawImage(picture, x, y, wide, high);
+      context.restore();
     }
   }
 
-  // A fill with a rim of what surrounds it: where its edge is blended by scaling, like is blended with like.
+  // A fill with a rim of what surrounds it: where its edge is blended by scaling, like is blended with like. A fill
+  // changes colours, never the photo's own alpha.
   #shown(node) {
     if (node.shown || !node.bitmap) return node.shown;
     const photo = this.photo;
@@ -235,12 +249,15 @@ export class Stage {
     const top = Math.max(0, window.top - RIM);
     const width = Math.min(photo.width, window.left + window.width + RIM) - left;
     const height = Math.min(photo.height, window.top + window.height + RIM) - top;
-    if (width * height > MOST_CANVAS) return (node.shown = { picture: node.bitmap, window });
+    const share = Math.min(1, Math.sqrt(MOST_CANVAS / (width * height)));
+    if (share < 1 && !photo.hasAlpha) return (node.shown = { picture: node.bitmap, window });
     const canvas = document.createElement("canvas");
-    canvas.width = width;
-    canvas.height = height;
+    canvas.width = Math.max(1, Math.floor(width * share));
+    canvas.height = Math.max(1, Math.floor(height * share));
     const context = canvas.getContext("2d");
+    context.scale(canvas.width / width, canvas.height / height);
     context.drawImage(photo.bitmap, left, top, width, height, 0, 0, width, height);
+    if (photo.hasAlpha) context.globalCompositeOperation = "source-atop";
     for (const before of photo.path(node)) {
       if (before === node || !before.bitmap) continue;
       context.drawImage(before.bitmap, before.window.left - left, before.window.top - top);

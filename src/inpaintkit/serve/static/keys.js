@@ -4,7 +4,7 @@ export const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
 const COMMAND = MAC ? "⌘" : "Ctrl";
 
 // Each row: what it does, how it is written, and the action's name (null where the pointer handles it).
-// `key` is compared with event.key in lower case; `mod` means Ctrl or Cmd.
+// `key` is compared with event.key in lower case; `mod` means Ctrl or Cmd; `still` means that no control has the focus.
 export const KEYS = [
   ["Draw", [
     { what: "Brush", shown: ["B"], key: "b", action: "brush" },
@@ -24,7 +24,7 @@ export const KEYS = [
     { key: ".", action: "grow" },
     { what: "Invert", shown: ["I"], key: "i", action: "invert" },
     { what: "Clear", shown: ["Delete"], key: "delete", action: "clear" },
-    { key: "backspace", action: "clear" },
+    { key: "backspace", action: "clear", still: true },
   ]],
   ["Fill", [
     { what: "Fill", shown: ["Shift", "R"], key: "r", shift: true, action: "fill" },
@@ -65,7 +65,9 @@ export function actionOf(event) {
   const mod = event.ctrlKey || event.metaKey;
   const free = key === "+" || key === "="; // Shift belongs to the key itself on some keyboards
   const row = ROWS.find((r) => r.key === key && !!r.mod === mod && (free || !!r.shift === event.shiftKey));
-  return row && !event.altKey ? row.action : null;
+  if (!row || event.altKey) return null;
+  const still = event.target === document.body || event.target.id === "stage";
+  return row.still && !still ? null : row.action;
 }
 
 // True where a key belongs to what has the focus.

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { Stage } from "./canvas.js";
+import { History } from "./history.js";
 import { actionOf, fillHelp, MAC, typing } from "./keys.js";
 import { encodePng, Mask, readMarked } from "./mask.js";
 import { $, drawFills, drawModels, drawStrip, drawTools, markTool, thumbnail } from "./panel.js";
@@ -9,6 +10,7 @@ import { Photo } from "./photos.js";
 import { Pointer, TOOLS } from "./tools.js";
 
 const MOST_DECODED = 3; // photos whose pixels are kept while another is shown
+const MOST_VARIANT = 63; // of a fill, as the server takes it
 
 const settings = {
   fraction: 0.07, // the brush's size as a share of the photo's shorter side
@@ -28,8 +30,7 @@ const state = {
   adding: true,
   boxed: false,
   space: false,
-  command: false, // Ctrl or Cmd is held: fills wait
-  waitingFill: false,
+  waitingFill: false, // a stroke was drawn with Ctrl or Cmd held: it is filled when the key is let go
   outline: null, // what the smart lasso is asking about
   models: [],
   limits: {},
@@ -204,30 +205,77 @@ async function activate(photo) {
   if (photo.failed) failed(photo.failed, () => fill(photo));
   photo.failed = null;
   photo.makeLevels().then(() => stage.photoChanged());
-  photo
-    .send(() => refreshUpload(photo))
-    .then(() => {
-      const { facts } = photo.remote;
-      if (facts.width !== photo.width || facts.height !== photo.height) return reopen(photo);
-      if (facts.has_alpha) stage.photoChanged();
-      if (facts.notes?.length && state.current === photo) hint(sentence(facts.notes.join("; ")));
-      refresh();
-    })
-    .catch((error) => {
-      if (state.current === photo) failed(error, () => photo.send().then(quiet, failed));
-    });
+  sendOpened(photo);
 }
 
-// The browser and the server see different sizes (an orientation that only one of them knows): the server is right.
+async function sendOpened(photo) {
+  try {
+    await photo.send(() => refreshUpload(photo));
+    const { facts } = photo;
+    await corrected(photo);
+    if (facts.has_alpha) stage.photoChanged();
+    if (facts.notes?.length && state.current === photo) hint(sentence(facts.notes.join("; ")));
+    refresh();
+  } catch (error) {
+    if (state.current !== photo) return;
+    failed(error, () => {
+      if (!photo.bitmap) return activate(photo);
+      quiet();
+      return sendOpened(photo);
+    });
+  }
+}
+
+// Opens a photo that the server has anew if this browser shows it otherwise.
+async function corrected(photo) {
+  if (photo.misread) photo.reopening ??= reopen(photo).finally(() => (photo.reopening = null));
+  await photo.reopening;
+}
+
+// The browser and the server see it otherwise (an orientation that only one of them knows): the server is right.
 async function reopen(photo) {
+  const shown = state.current === photo;
+  const marked = !photo.mask.empty;
+  photo.job = null; // it has not begun: sentAsShown() ends it
+  photo.more = false;
+  if (shown) {
+    pointer.cancel();
+    setCompare(null);
+    stage.show(null);
+    busy("Opening…");
+  }
   photo.close();
   photo.mask = null;
   photo.view = null;
-  const { facts } = photo.remote;
-  photo.width = facts.width;
-  photo.height = facts.height;
-  await photo.open();
-  if (state.current === photo) stage.show(photo);
+  photo.history = new History();
+  photo.fills = [];
+  photo.current = photo.saved = null;
+  photo.thumb = null;
+  photo.width = photo.facts.width;
+  photo.height = photo.facts.height;
+  refresh();
+  try {
+    await photo.open();
+  } finally {
+    if (state.current === photo) busy(null);
+  }
+  photo.thumb = thumbnail(photo.bitmap);
+  if (state.current === photo) {
+    stage.show(photo);
+    stage.maskChanged();
+    if (marked) hint(markAgain(photo));
+  } else photo.close();
+  refresh();
+  photo.makeLevels().then(() => stage.photoChanged());
+}
+
+const markAgain = (photo) => `${photo.name} lies otherwise than it was shown at first. Mark again what should go.`;
+
+// The server has the photo and sees it as it was shown when `mask` was drawn; a Problem where not.
+async function sentAsShown(photo, mask = photo.mask) {
+  await photo.send();
+  await corrected(photo);
+  if (photo.mask !== mask) throw new api.Problem(markAgain(photo), { status: 409 });
 }
 
 // Pixels of photos that were not looked at lately are let go; the files remain.
@@ -331,20 +379,24 @@ function walk(direction) {
 
 const options = () => ({ model: settings.model, grow: settings.grow, detail: settings.detail, grain: settings.grain });
 
-async function fill(photo, again = null) {
-  if (!photo?.ready || photo.gone) return;
+// Fills what is marked, or the hole of the fill `again` in another way; true where that was done. `tell` hears why not;
+// without it the person does.
+async function fill(photo, again = null, tell = null) {
+  if (!photo?.ready || photo.gone) return false;
   if (photo.job) {
     photo.more = true;
-    return;
+    return false;
   }
   const mask = again ? new Mask(photo.width, photo.height) : photo.mask;
   if (again) mask.apply(again.mask);
   const window = mask.bounds();
   if (!window) {
     if (photo === state.current) hint("Nothing is marked. Paint over what should go, then fill.");
-    return;
+    return false;
   }
   quiet();
+  photo.failed = null;
+  const drawn = photo.mask;
   const snapshot = mask.snapshot();
   const job = (photo.job = {
     share: 0,
@@ -356,26 +408,32 @@ async function fill(photo, again = null) {
     waiting: () => hint("The server is busy with other fills. Yours is sent again in a moment."),
   });
   const parent = again ? again.parent : photo.current;
-  const tries = again ? photo.fills.filter((other) => other.parent === parent && other.mask === again.mask).length : 0;
+  const wanted = options();
+  const alike = (other) => other.parent === parent && other.mask === again.mask && other.model === wanted.model;
+  const tries = again ? Math.min(MOST_VARIANT, photo.fills.filter(alike).length) : 0;
   refresh();
   let made;
   try {
     const blob = await encodePng(mask.window(window), window.width, window.height);
-    made = await photo.fill({ blob, window, snapshot: again ? again.mask : snapshot }, parent, options(), tries, job);
+    await sentAsShown(photo, drawn);
+    made = await photo.fill({ blob, window, snapshot: again ? again.mask : snapshot }, parent, wanted, tries, job);
   } catch (error) {
     if (photo.job === job) {
       photo.job = null;
       photo.more = false;
     }
+    const stopped = job.cancelled || error.type === "cancelled";
+    if (!stopped && photo !== state.current) photo.failed = error;
     refresh();
-    if (job.cancelled || error.type === "cancelled") return;
-    if (photo !== state.current) photo.failed = error;
-    else failed(error, () => fill(photo, again));
-    return;
+    if (stopped) return false;
+    if (tell) tell(error);
+    else if (photo === state.current) failed(error, () => fill(photo, again));
+    return false;
   }
   if (job.cancelled) {
     photo.fills = photo.fills.filter((other) => other !== made);
-    return refresh();
+    refresh();
+    return false;
   }
   photo.job = null;
   land(photo, made, again ? null : snapshot);
@@ -384,8 +442,9 @@ async function fill(photo, again = null) {
   if (made.notes.length && photo === state.current) hint(sentence(made.notes.join("; ")));
   if (photo.more) {
     photo.more = false;
-    if (!photo.mask.empty) await fill(photo);
+    if (!photo.mask.empty) return fill(photo, null, tell);
   }
+  return true;
 }
 
 // A fill has come: it is shown, and what it filled is taken off the mask, as one step.
@@ -429,9 +488,35 @@ function cancel(photo) {
 async function fillAll() {
   const marked = state.photos.filter((photo) => photo.ready && !photo.mask.empty && !photo.job);
   if (!marked.length) return hint("No photo has a mask. Paint over what should go in each, or use one mask for all.");
-  for (const photo of marked) await fill(photo);
-  say(`${marked.length} photos filled`);
+  const missed = [];
+  let filled = 0;
+  let why = null; // of the first that failed
+  let stopped = false;
+  for (const photo of marked) {
+    if (photo.gone || photo.job || !photo.ready || photo.mask.empty) continue;
+    let problem = null;
+    if (!stopped && (await fill(photo, null, (error) => (problem = error)))) {
+      filled += 1;
+      continue;
+    }
+    if (photo.gone) continue;
+    missed.push(photo.name);
+    if (problem && !(problem instanceof api.Problem)) console.error(problem);
+    why ??= problem;
+    if (!problem || problem.offline) stopped = true; // without a problem it was cancelled
+  }
+  const all = filled + missed.length;
+  const count = missed.length ? `${filled} of ${photos(all)} filled` : `${photos(filled)} filled`;
+  say(count);
+  if (!missed.length) return;
+  const reason = why instanceof api.Problem ? ` ${sentence(why.message)}` : why ? " Something in this page went wrong." : "";
+  notice(`${count}. Left as they were: ${few(missed)}.${reason}`, { act: ["Try again", fillAll], calm: !why });
 }
+
+const photos = (count) => (count === 1 ? "1 photo" : `${count} photos`);
+
+// Some of many names.
+const few = (names) => names.slice(0, 3).join(", ") + (names.length > 3 ? ", …" : "");
 
 // The mask of this photo for all photos of its size; the others are opened for their size first.
 async function maskToAll() {
@@ -439,17 +524,22 @@ async function maskToAll() {
   const tiles = from.mask.snapshot();
   let taken = 0;
   const others = [];
+  const unopened = [];
   for (const photo of state.photos) {
     if (photo === from) continue;
     try {
+      busy(`Opening ${photo.name}…`);
+      if (!(await photo.isJpeg())) {
+        await photo.send(); // only the server knows how it lies
+        await corrected(photo);
+      }
       if (!photo.ready) {
-        busy(`Opening ${photo.name}…`);
         await photo.open();
-        photo.thumb ??= thumbnail(photo.bitmap);
+        photo.thumb = thumbnail(photo.bitmap);
         if (photo !== state.current) photo.close();
       }
     } catch {
-      others.push(photo.name);
+      unopened.push(photo.name);
       continue;
     }
     if (photo.width !== from.width || photo.height !== from.height) {
@@ -464,9 +554,9 @@ async function maskToAll() {
   }
   busy(null);
   refresh();
-  const some = others.slice(0, 3).join(", ") + (others.length > 3 ? ", …" : "");
-  const left = others.length ? ` ${others.length} of another size were left: ${some}.` : "";
-  notice(`The mask is on ${taken + 1} photos now.${left}`, { act: taken ? ["Fill all", fillAll] : null, calm: true });
+  const left = others.length ? ` ${others.length} of another size were left: ${few(others)}.` : "";
+  const shut = unopened.length ? ` ${unopened.length} could not be opened: ${few(unopened)}.` : "";
+  notice(`The mask is on ${photos(taken + 1)} now.${left}${shut}`, { act: taken ? ["Fill all", fillAll] : null, calm: true });
 }
 
 async function select(request, draft) {
@@ -482,6 +572,7 @@ async function select(request, draft) {
   // What stays of an object's soft edge would show in the fill, so the mask goes a little beyond it.
   const grow = Math.max(2, Math.round(0.004 * Math.min(photo.width, photo.height)));
   try {
+    await sentAsShown(photo);
     const found = await photo.withServer((name, version) => api.select(name, { version, ...request, grow }));
     const bitmap = await createImageBitmap(found.blob);
     const data = readMarked(bitmap);
@@ -554,17 +645,17 @@ function download(blob, name) {
 
 // Results
 
-async function save(photo = state.current) {
+// Writes the photo in its own format, or as `wish` says: {format, quality}.
+async function save(photo = state.current, wish = {}) {
   if (!photo?.ready) return;
   const shown = photo.current;
-  const wish = { format: $("format").value, quality: $("qualityRow").hidden ? undefined : $("quality").value };
   try {
     const { blob, name } = await photo.withServer((id, version) => api.file(id, version, wish), shown);
     download(blob, name || photo.name);
     photo.saved = shown;
     say(`Saved ${name || photo.name}`);
   } catch (error) {
-    failed(error, () => save(photo));
+    failed(error, () => save(photo, wish));
   }
 }
 
@@ -877,7 +968,7 @@ $("format").addEventListener("change", lossy);
 $("quality").addEventListener("input", () => ($("qualityText").textContent = $("quality").value));
 $("saveNow").addEventListener("click", () => {
   $("saveMenu").hidePopover();
-  save();
+  save(state.current, { format: $("format").value, quality: $("qualityRow").hidden ? undefined : $("quality").value });
 });
 
 // Divider of before and after
@@ -921,7 +1012,6 @@ const tabCompares = () => {
 };
 
 document.addEventListener("keydown", (event) => {
-  state.command = MAC ? event.metaKey : event.ctrlKey;
   if ($("helpBox").open) {
     if (["h", "?"].includes(event.key.toLowerCase())) $("helpBox").close();
     return;
@@ -965,7 +1055,6 @@ document.addEventListener("keydown", (event) => {
 });
 
 document.addEventListener("keyup", (event) => {
-  state.command = MAC ? event.metaKey : event.ctrlKey;
   if (event.key === "Tab" && stage.compare === "original") setCompare(null);
   if (event.key === " ") hold(false);
   if (["Control", "Meta"].includes(event.key) && state.waitingFill) {
@@ -982,6 +1071,7 @@ function hold(on) {
 
 window.addEventListener("blur", () => {
   hold(false);
+  state.waitingFill = false;
   if (stage.compare === "original") setCompare(null);
 });
 

@@ -38,6 +38,9 @@ export class Photo {
     this.saved = null;
     this.view = null;
     this.remote = null; // {photo, facts, versions: Map from a fill (or null) to the server's number}
+    this.facts = null; // the server's, kept when it forgets the photo
+    this.viewed = false; // the pixels are the server's view
+    this.reopening = null;
     this.upload = null;
     this.share = 0; // of the upload
     this.job = null; // the fill under way
@@ -56,7 +59,24 @@ export class Photo {
   }
 
   get hasAlpha() {
-    return this.remote?.facts.has_alpha ?? false;
+    return this.facts?.has_alpha ?? false;
+  }
+
+  // True where camera data turns the photo and the browser may not know it: browsers turn JPEG alike, the rest not.
+  get turned() {
+    return Boolean(this.facts?.turned) && this.facts.media_type !== "image/jpeg";
+  }
+
+  // True where what is shown lies otherwise than the server's photo: its mask would fill the wrong place.
+  get misread() {
+    if (!this.facts || !this.ready) return false;
+    return (this.turned && !this.viewed) || this.width !== this.facts.width || this.height !== this.facts.height;
+  }
+
+  // By its content; a name may say anything.
+  async isJpeg() {
+    const [first, second] = new Uint8Array(await this.file.slice(0, 2).arrayBuffer());
+    return first === 0xff && second === 0xd8;
   }
 
   // Fills from the photo as opened to `node`, oldest first.
@@ -66,15 +86,17 @@ export class Photo {
     return nodes;
   }
 
-  // Opens the pixels for display: the browser's own decoding, or the server's view where it has none.
+  // Opens the pixels for display: the browser's own decoding, or the server's view where it has none or may be wrong.
   async open() {
     if (this.bitmap) return;
-    let bitmap = await createImageBitmap(this.file).catch(() => null);
+    let bitmap = this.turned ? null : await createImageBitmap(this.file).catch(() => null);
     if (bitmap && this.width && (bitmap.width !== this.width || bitmap.height !== this.height)) bitmap = null;
-    if (!bitmap) {
+    const viewed = !bitmap;
+    if (viewed) {
       const blob = await this.withServer((photo) => api.view(photo, 0), null);
       bitmap = await createImageBitmap(blob);
     }
+    this.viewed = viewed;
     this.setPixels(bitmap);
   }
 
@@ -125,6 +147,7 @@ export class Photo {
     context.scale(scale, scale);
     context.translate(side / 2 - left - width / 2, side / 2 - top - height / 2);
     context.drawImage(this.level(scale).bitmap, 0, 0, this.width, this.height);
+    if (this.hasAlpha) context.globalCompositeOperation = "source-atop";
     for (const node of this.path(fill)) context.drawImage(node.bitmap, node.window.left, node.window.top);
     return canvas;
   }
@@ -139,6 +162,7 @@ export class Photo {
         progress();
       })
       .then((facts) => {
+        this.facts = facts;
         this.remote = { photo: facts.photo, facts, versions: new Map([[null, facts.version]]) };
         if (this.gone) api.dropPhoto(facts.photo);
         return this.remote;
