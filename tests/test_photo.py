@@ -1439,3 +1439,14 @@ def test_a_header_that_gives_no_number_is_told(monkeypatch: pytest.MonkeyPatch) 
 @needs_heif
 def test_the_size_of_a_heif_photo_in_memory() -> None:
     assert photo_module.encoded_size(heif_bytes(np.zeros((48, 64, 3), np.uint8))) == (48, 64)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_the_orientation_in_the_header(format: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    file = io.BytesIO()
+    Image.new("RGB", (20, 10)).save(file, format, exif=exif)
+    assert photo_module.encoded_orientation(file.getvalue()) == orientation
+    assert photo_module.encoded_size(file.getvalue()) == ((20, 10) if orientation == 6 else (10, 20))

@@ -254,14 +254,28 @@ def encoded_size(data: bytes, *, source: str = "") -> tuple[int, int]:
     return _size_in_header(io.BytesIO(data), f"'{source}'" if source else "the photo")
 
 
+def encoded_orientation(data: bytes, *, source: str = "") -> int:
+    """The orientation that reading a photo file held in memory applies, as EXIF counts them: 1 is none, 2 to 8 turn it.
+
+    1 for HEIF too, which its library gives upright. Raises PhotoError for what is no photo.
+    """
+    return _header(io.BytesIO(data), f"'{source}'" if source else "the photo")[2]
+
+
 def _size_in_header(file: IO[bytes], name: str) -> tuple[int, int]:
     """Height and width, upright, of the photo file that is open."""
+    width, height, orientation = _header(file, name)
+    return (width, height) if orientation > 4 else (height, width)
+
+
+def _header(file: IO[bytes], name: str) -> tuple[int, int, int]:
+    """Width and height as stored, and the orientation from 1 to 8, of the photo file that is open."""
     kind = _kind_of(file.read(256), name)
     file.seek(0)
     with _explained(kind, name):
         width, height, orientation = _HEADERS[kind](file)
         _check_size(width, height, width * height, name)  # a damaged TIFF's width may be no number
-    return (width, height) if orientation in range(5, 9) else (height, width)
+    return width, height, orientation if orientation in range(2, 9) else 1
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 By the convention of torch.hub, a dash and the first digits of the file's SHA-256 end its name.
 """
 
-import hashlib
 import re
 import zipfile
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from .errors import ModelError
+from .weights import file_sha256
 
 HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$")
 CHUNK = 1 << 20
@@ -122,7 +122,7 @@ def _copy(answer: BinaryIO, file: BinaryIO, there: int, total: int | None, progr
 
 def _publish(partial: Path, target: Path, what: str, otherwise: str) -> None:
     """Give a whole download its name if its hash is the one in that name; remove it otherwise. Raises: ModelError."""
-    digest = _sha256(partial)
+    digest = file_sha256(partial)
     named = HASH_IN_NAME.search(target.name)
     if named and not digest.startswith(named[1]):
         partial.unlink()
@@ -136,15 +136,10 @@ def _publish(partial: Path, target: Path, what: str, otherwise: str) -> None:
 # --- Reading a file --------------------------------------------------------------------------------------------------
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def checked_sha256(path: Path) -> str:
     """The file's SHA-256, compared with the digits in its name if it has any. Raises: ModelError."""
     try:
-        digest = _sha256(path)
+        digest = file_sha256(path)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); give a file you may read") from error
     named = HASH_IN_NAME.search(path.name)

@@ -134,7 +134,7 @@ FULL = OSError(28, "No space left on device")
 
 @pytest.mark.parametrize(
     ("moment", "error"),
-    [("save_file", SafetensorError("I/O error: No space left on device")), ("_sha256", FULL), ("_sync", FULL)],
+    [("save_file", SafetensorError("I/O error: No space left on device")), ("file_sha256", FULL), ("_sync", FULL)],
 )
 def test_a_disk_that_refuses_is_an_error_and_leaves_what_was_there(tmp_path, monkeypatch, moment, error):
     save(tmp_path, _checkpoint(1))

@@ -27,13 +27,14 @@ def command(**given: Any) -> int:
     if order.answers is not None:
         return _count_answers(order.out, order.answers, order.as_json)
     from ..evaluation.compare import compare, failures
+    from ..evaluation.journal import JOURNAL
 
     settings = _settings(order)
     try:
         with ProgressBar("comparing", wanted=not (order.quiet or order.as_json)) as bar:
             report = compare(settings, order.out, resume=order.resume, progress=bar)
     except KeyboardInterrupt:
-        if (order.out / "journal.jsonl").is_file():
+        if (order.out / JOURNAL).is_file():
             typer.echo(
                 "inpaintkit: what is measured so far is kept: go on with the same command and --resume", err=True
             )

@@ -18,10 +18,9 @@ from ..errors import DataError, InpaintError, MaskError, UsageError
 from ..masks import as_mask, decode_mask
 from ..masks.benchmark import MASK_SETS, draw_set
 from ..photo import decode_photo, encoded_size, in_8_bits
+from .metrics.pixel import Hole, Pixels
 from .removal import removal_case
 
-Pixels = NDArray[np.uint8]
-Hole = NDArray[np.bool_]
 Shape = tuple[int, int]
 
 PAIRING = (

@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import ModelError, UsageError
 from ..filling.classical import CLASSICAL
 from ..filling.engines import check_options, fill_crops, model_names, open_engine
 from ..filling.inpainter import Inpainter
-from ..weights import CATALOGUE, bundled
+from ..weights import CATALOGUE, bundled, file_sha256
+from .metrics.pixel import Hole, Pixels
 
-Pixels = NDArray[np.uint8]
-Hole = NDArray[np.bool_]
 Fill = Callable[[Pixels, Hole], Pixels]
 """A photo (H, W, 3) uint8 and its hole (H, W), True = missing, to the composite in 8 bits."""
 
@@ -111,15 +109,13 @@ def _own_label(model: str) -> str:
 def weights_sha256(path: Path) -> str:
     """The checksum of a weights file's content; of an ONNX file together with the files that hold its tensors."""
     if path.suffix.lower() != ".onnx":
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     content = path.read_bytes()
     digest = hashlib.sha256(content)
     for name in sorted({found[2][: found[1][0]] for found in _ELSEWHERE.finditer(content)}):
         outside = path.parent / name.decode("utf-8", "replace")
         if outside.is_file():
-            with outside.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(bytes.fromhex(file_sha256(outside)))
     return digest.hexdigest()
 
 

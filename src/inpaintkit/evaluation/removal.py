@@ -19,9 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import PhotoError
-
-Pixels = npt.NDArray[np.uint8]
-Hole = npt.NDArray[np.bool_]
+from .metrics.pixel import Hole, Pixels
 
 _Plane = npt.NDArray[np.float32]
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, UsageError
+from .metrics.pixel import Hole
 
-Hole = NDArray[np.bool_]
 Columns = NDArray[np.float64]
 
 RESAMPLES = 10_000

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from ..errors import MaskError, PhotoError, UsageError
 from ..filling.inpainter import FillReport
 from ..masks.grow import grow_mask
-from ..photo import Photo, encode_photo
+from ..photo import Photo, encode_photo, encoded_orientation
 from .answers import FILLING, ID, PHOTO_FILE, STARTED_SCHEMA, answer, file_answer, object_of, problems
 from .exchange import (
     FORMAT_SUFFIXES,
@@ -22,7 +22,6 @@ from .exchange import (
     encoded,
     photo_of,
     save,
-    turned,
     window_mask_of,
 )
 from .fills import Fills, adder, fields_for, options_of, started
@@ -138,7 +137,7 @@ class Editor:
 
         def hold() -> HeldPhoto:
             photo = photo_of(sent.content, self.settings.max_pixels)
-            return self.store.open(photo, sent.content, sent.name, turned=turned(sent.content))
+            return self.store.open(photo, sent.content, sent.name, turned=encoded_orientation(sent.content) != 1)
 
         return JSONResponse(facts_of(await self.pooled(hold)), 201)
 

@@ -1,7 +1,6 @@
 """Between bytes and photos: what comes in is checked before it is decoded, what goes out is encoded once."""
 
 import base64
-import io
 import secrets
 import time
 from dataclasses import dataclass
@@ -15,10 +14,8 @@ from ..filling.inpainter import FillReport
 from ..masks.read import decode_noted
 from ..masks.sources import Box, find_mask
 from ..photo import (
-    _HEADERS,
     SUFFIXES,
     Photo,
-    _kind_of,
     check_format,
     decode_photo,
     encode_photo,
@@ -111,12 +108,6 @@ def photo_of(content: bytes, max_pixels: int) -> Photo:
         return decode_photo(content, max_pixels=max_pixels)
     except PhotoError as error:
         raise Problem("damaged-photo", str(error)) from error
-
-
-def turned(content: bytes) -> bool:
-    """Whether reading this photo file applied an orientation that its tags tell of."""
-    kind = _kind_of(content, "the photo")
-    return kind != "HEIF" and _HEADERS[kind](io.BytesIO(content))[2] in range(2, 9)  # libheif gives its own upright
 
 
 def mask_of(content: bytes, size: tuple[int, int]) -> tuple[np.ndarray, tuple[str, ...]]:

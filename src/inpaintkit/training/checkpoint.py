@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import ModelError
+from ..weights import file_sha256
 
 TENSORS, RECORD = "state.safetensors", "state.json"
 
@@ -47,7 +48,7 @@ def save(folder: Path, checkpoint: Checkpoint, *, keep: int = 2) -> Path:
             shutil.rmtree(left_over, ignore_errors=True)
         partial.mkdir()
         save_file({name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}, partial / TENSORS)
-        record = {**checkpoint.record, "step": checkpoint.step, "tensors_sha256": _sha256(partial / TENSORS)}
+        record = {**checkpoint.record, "step": checkpoint.step, "tensors_sha256": file_sha256(partial / TENSORS)}
         record["record_sha256"] = _hash_of(record)
         (partial / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
         (partial / TENSORS).chmod((partial / RECORD).stat().st_mode)  # the library's writer ignores the umask
@@ -85,7 +86,7 @@ def load(path: Path) -> Checkpoint:
         record = json.loads((path / RECORD).read_text(encoding="utf-8"))
         if record.pop("record_sha256") != _hash_of(record):
             raise ValueError(f"{RECORD} is not as it was written")
-        expected, found = record["tensors_sha256"], _sha256(path / TENSORS)
+        expected, found = record["tensors_sha256"], file_sha256(path / TENSORS)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: damaged checkpoint ({error}); use an earlier one") from error
     if found != expected:
@@ -140,11 +141,6 @@ def _found(folder: Path) -> list[tuple[int, Path]]:
         return []
     named = [(re.fullmatch(r"step-(\d+)", path.name), path) for path in folder.iterdir()]
     return sorted(((int(match[1]), path) for match, path in named if match), reverse=True)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _kind(optimiser: torch.optim.Optimizer) -> str:

@@ -47,6 +47,12 @@ class WeightsEntry:
         return content
 
 
+def file_sha256(path: Path) -> str:
+    """The checksum of a file's content, in hexadecimal digits, read in pieces. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _catalogued(name: str) -> WeightsEntry:
     return WeightsEntry(name, FOLDER / f"{name}.onnx", FOLDER / f"{name}.safetensors", FOLDER / f"{name}.json")
 
